@@ -1,0 +1,94 @@
+"""The registry of refusals: every UTKnnnn code once, and the shape in which all of UltraThink says no."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of refusal. Ranges: 01 spec, 02 data and model, 03 store, 04 running, 05 cluster, 06 command line."""
+
+    code: str
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One refusal: what, where, why and how to fix it."""
+
+    code: str
+    field: str
+    message: str
+    fix: str
+    why: str = ""
+
+    def dump(self) -> dict[str, str]:
+        """JSON for programs."""
+        return {
+            "code": self.code,
+            "field": self.field,
+            "message": self.message,
+            "fix": self.fix,
+            **({"why": self.why} if self.why else {}),
+        }
+
+    def __str__(self) -> str:
+        where = f"{self.field}: " if self.field else ""
+        return f"{self.code} {where}{self.message} (fix: {self.fix})"
+
+
+class Refused(Exception):
+    """What was asked cannot be done; says why and what to do. Never shown as a traceback."""
+
+    def __init__(self, *problems: Problem) -> None:
+        assert problems, "a refusal needs a reason"
+        super().__init__("; ".join(str(p) for p in problems))
+        self.problems = problems
+
+    @property
+    def problem(self) -> Problem:
+        """The first reason."""
+        return self.problems[0]
+
+    @classmethod
+    def of(cls, code: str, *, message: str, fix: str, field: str = "", why: str = "") -> "Refused":
+        """A refusal for one reason; the code must be in the registry."""
+        assert code in CODES, f"{code} is not in the registry"
+        return cls(Problem(code=code, field=field, message=message, fix=fix, why=why))
+
+
+CODES: dict[str, Code] = {
+    c.code: c
+    for c in (
+        Code("UTK0100", "NotYaml", "The file is not one YAML object"),
+        Code("UTK0101", "WrongKind", "The object is not an UltraThinkJob"),
+        Code("UTK0102", "UnknownField", "A field does not exist"),
+        Code("UTK0103", "WrongType", "A field has the wrong type"),
+        Code("UTK0104", "MissingField", "A field that has no default is missing"),
+        Code("UTK0105", "OutOfRange", "A value is outside its limits"),
+        Code("UTK0107", "ParallelismMismatch", "Parallelism does not match the number of workers"),
+        Code("UTK0108", "WorldIndivisible", "The workers cannot be divided into tensor and pipeline groups"),
+        Code("UTK0109", "NameUnfit", "The job's name does not fit the names made from it"),
+        Code("UTK0110", "StepsOrTokens", "Training needs either steps or tokens"),
+        Code("UTK0111", "WarmupTooLong", "Warm-up is longer than training"),
+        Code("UTK0112", "BatchIndivisible", "The global batch is not a whole number of rows"),
+        Code("UTK0113", "PrecisionNeedsCpu", "fp64 runs on CPU only"),
+        Code("UTK0114", "KvHeadsIndivisible", "kvHeads does not divide heads"),
+        Code("UTK0115", "TensorIndivisible", "Tensor parallelism does not divide the model"),
+        Code("UTK0116", "PipelineTooDeep", "More pipeline stages than layers"),
+        Code("UTK0117", "TopKTooLarge", "More experts a token than there are"),
+        Code("UTK0118", "SequenceTooLong", "Rows are longer than the model's positions"),
+        Code("UTK0119", "TiedPipeline", "Tied embeddings cannot be cut into pipeline stages yet"),
+        Code("UTK0120", "HeadDimOdd", "Rotary embedding needs an even headDim"),
+        Code("UTK0121", "PresetUnknown", "The preset does not exist"),
+        Code("UTK0122", "SizesMissing", "Without a preset every size must be given"),
+        Code("UTK0123", "CheckpointUriUnfit", "The checkpoint URI cannot be used"),
+        Code("UTK0124", "ResumeUnfit", "resume.from cannot be understood"),
+        Code("UTK0125", "ImmutableField", "A field cannot change once the job has started"),
+        Code("UTK0126", "MicroBatchIndivisible", "The rows of a rank are not a whole number of micro-batches"),
+        Code("UTK0127", "VocabularyUnfit", "The vocabulary cannot be cut over the tensor ranks"),
+        Code("UTK0128", "CheckpointFileOnCluster", "A cluster cannot keep checkpoints in files"),
+        Code("UTK0201", "DataUnknown", "The data cannot be had"),
+        Code("UTK0202", "VocabularyTooSmall", "The data has token ids that the model does not know"),
+    )
+}

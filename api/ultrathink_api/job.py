@@ -1,0 +1,85 @@
+"""UltraThinkJob: what a job author writes. It asks for a training run, never for a pod."""
+
+from typing import Any, Final, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from ultrathink_api import GROUP_VERSION
+from ultrathink_api.base import Section, setting
+from ultrathink_api.sections.checkpoint import CheckpointSpec, ResumeSpec
+from ultrathink_api.sections.data import DataSpec
+from ultrathink_api.sections.model import ModelSpec
+from ultrathink_api.sections.parallelism import ParallelismSpec
+from ultrathink_api.sections.restart import RestartSpec
+from ultrathink_api.sections.training import TrainingSpec
+from ultrathink_api.sections.workers import WorkersSpec
+from ultrathink_api.status import JobStatus
+
+KIND: Final = "UltraThinkJob"
+PLURAL = "ultrathinkjobs"
+MAX_NAME = 40
+"""So that every name made from a job's fits: a StatefulSet's 52 characters, a Service's first letter."""
+
+
+class Metadata(Section):
+    """What of an object's metadata UltraThink reads; the rest is Kubernetes' own and passes by."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, populate_by_name=True)
+
+    name: str = Field(description="Name of the object.", min_length=1, max_length=253)
+    namespace: str | None = Field(default=None, description="Namespace of the object.")
+    uid: str | None = Field(default=None, description="Identity of the object over its whole life.")
+    generation: int | None = Field(default=None, description="Counts changes of the spec.")
+    resource_version: str | None = Field(default=None, description="Version of the stored object.")
+    creation_timestamp: str | None = Field(default=None, description="When the object was made.")
+    deletion_timestamp: str | None = Field(default=None, description="When its deletion was asked for.")
+    finalizers: tuple[str, ...] = Field(default=(), description="Who must let go before it is deleted.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels of the object.")
+    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of the object.")
+
+
+class JobSpec(Section):
+    """A training run."""
+
+    task: Literal["pretrain"] = setting(
+        "What is done: pretrain. Default: pretrain.", effect="immutable", default="pretrain"
+    )
+    runtime: str | None = setting(
+        "Name of the UltraThinkRuntime of this namespace to run in. Default: the one named default, "
+        "else the operator's own.",
+        effect="newCluster",
+        min_length=1,
+        max_length=63,
+    )
+    model: ModelSpec = setting("What is trained. No default.", effect="immutable", default=...)
+    data: DataSpec = setting("What the model reads. No default.", effect="immutable", default=...)
+    training: TrainingSpec = setting("How long, how fast and how exactly. No default.", effect="restart", default=...)
+    workers: WorkersSpec = setting("How many ranks the job gets. No default.", effect="newCluster", default=...)
+    parallelism: ParallelismSpec = setting(
+        "How the model is cut over the ranks. Default: data parallel.", effect="restart", default=ParallelismSpec
+    )
+    checkpoint: CheckpointSpec = setting(
+        "Where state is kept, and how often. Default: the runtime's storage.", effect="restart", default=CheckpointSpec
+    )
+    resume: ResumeSpec = setting(
+        "Where the job starts from over old checkpoints. No default.", effect="inPlace", default=ResumeSpec
+    )
+    restart: RestartSpec = setting(
+        "How often the job may fail. Default: 8 times, 3 without progress.", effect="inPlace", default=RestartSpec
+    )
+
+
+class UltraThinkJob(Section):
+    """One distributed training run, kept alive until it is done."""
+
+    api_version: Literal["ultrathink.io/v1alpha1"] = Field(default=GROUP_VERSION, description="Version of the API.")
+    kind: Literal["UltraThinkJob"] = Field(default=KIND, description="Kind of the object.")
+    metadata: Metadata = Field(description="Name and identity.")
+    spec: JobSpec = Field(description="What is asked for.")
+    status: JobStatus | None = Field(default=None, description="What the operator saw and did.")
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any]) -> "UltraThinkJob":
+        """The object as a client reads it; raises pydantic's error, which `validate.check` translates."""
+        return cls.model_validate(raw)

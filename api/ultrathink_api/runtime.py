@@ -1,0 +1,154 @@
+"""UltraThinkRuntime: what a platform admin writes, so that a job need not speak of pods."""
+
+from typing import Final, Literal
+
+from pydantic import Field
+
+from ultrathink_api import GROUP_VERSION
+from ultrathink_api.base import Section, setting
+from ultrathink_api.job import Metadata
+from ultrathink_api.sections.workers import QUANTITY
+
+KIND: Final = "UltraThinkRuntime"
+PLURAL = "ultrathinkruntimes"
+
+
+class ClusterSpec(Section):
+    """Who keeps a cluster's pods."""
+
+    provider: Literal["native"] = setting(
+        "Who keeps the pods: native is Kubernetes' own StatefulSets. Default: native.",
+        effect="newCluster",
+        default="native",
+    )
+
+
+class StorageSpec(Section):
+    """Where jobs of this runtime keep checkpoints when they do not say so themselves."""
+
+    uri: str | None = setting(
+        "Bucket and prefix, such as s3://runs; namespace and name of the job are added. Default: none.",
+        effect="newCluster",
+        max_length=1_024,
+    )
+    endpoint: str | None = setting(
+        "URL of an S3 server that is not AWS. Default: AWS.", effect="newCluster", max_length=1_024
+    )
+    region: str | None = setting("Region of the bucket. Default: us-east-1.", effect="newCluster", max_length=63)
+    addressing: Literal["path", "virtual", "auto"] = setting(
+        "How the bucket is named in requests: path, virtual or auto. Default: auto.",
+        effect="newCluster",
+        default="auto",
+    )
+    secret_name: str | None = setting(
+        "Secret of this namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: the pod's identity.",
+        effect="newCluster",
+        max_length=253,
+    )
+
+
+class TolerationSpec(Section):
+    """A taint that the pods may live with."""
+
+    key: str | None = setting("Key of the taint. Default: any.", effect="newCluster", max_length=317)
+    operator: Literal["Exists", "Equal"] | None = setting("How value is compared. Default: Equal.", effect="newCluster")
+    value: str | None = setting("Value of the taint. Default: empty.", effect="newCluster", max_length=63)
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = setting(
+        "Effect of the taint. Default: any.", effect="newCluster"
+    )
+    toleration_seconds: int | None = setting(
+        "Seconds a NoExecute taint is lived with. Default: for ever.", effect="newCluster", ge=0
+    )
+
+
+class PodsSpec(Section):
+    """What one pod may use, and where it may run."""
+
+    cpus: str | int = setting(
+        "CPU of a worker, as a Kubernetes quantity. Default: 1.",
+        effect="newCluster",
+        default="1",
+        pattern=QUANTITY,
+        max_length=32,
+    )
+    memory: str = setting(
+        "Memory of a worker, as a Kubernetes quantity. Default: 4Gi.",
+        effect="newCluster",
+        default="4Gi",
+        pattern=QUANTITY,
+        max_length=32,
+    )
+    head_cpus: str | int = setting(
+        "CPU of the head, as a Kubernetes quantity. Default: 500m.",
+        effect="newCluster",
+        default="500m",
+        pattern=QUANTITY,
+        max_length=32,
+    )
+    head_memory: str = setting(
+        "Memory of the head, as a Kubernetes quantity. Default: 4Gi.",
+        effect="newCluster",
+        default="4Gi",
+        pattern=QUANTITY,
+        max_length=32,
+    )
+    gpu_resource: str = setting(
+        "Name of the GPU resource. Default: nvidia.com/gpu.",
+        effect="newCluster",
+        default="nvidia.com/gpu",
+        max_length=317,
+    )
+    shm: str = setting(
+        "Size of /dev/shm, where Ray keeps objects and NCCL its buffers. Default: 512Mi.",
+        effect="newCluster",
+        default="512Mi",
+        pattern=QUANTITY,
+        max_length=32,
+    )
+    node_selector: dict[str, str] = setting(
+        "Labels that a node must bear. Default: none.", effect="newCluster", default=dict, max_length=32
+    )
+    tolerations: tuple[TolerationSpec, ...] = setting(
+        "Taints that the pods live with, beside the operator's own. Default: none.",
+        effect="newCluster",
+        default=(),
+        max_length=32,
+    )
+
+
+class RuntimeSpec(Section):
+    """Image, account, storage and place of the pods that jobs get."""
+
+    image: str | None = setting(
+        "Image of the trainer. Default: the operator's.", effect="newCluster", min_length=1, max_length=1_024
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = setting(
+        "When the image is pulled. Default: IfNotPresent.", effect="newCluster", default="IfNotPresent"
+    )
+    service_account_name: str | None = setting(
+        "Account of the pods; no token of it is mounted. Default: the namespace's default.",
+        effect="newCluster",
+        max_length=253,
+    )
+    cluster: ClusterSpec = setting(
+        "Who keeps a cluster's pods. Default: native.", effect="newCluster", default=ClusterSpec
+    )
+    identity: Literal["gke", "eks", "none"] = setting(
+        "Whose workload identity pods use: gke, eks or none. Decides which link-local addresses they reach. "
+        "Default: none.",
+        effect="newCluster",
+        default="none",
+    )
+    storage: StorageSpec = setting(
+        "Where jobs keep checkpoints. Default: what the job says.", effect="newCluster", default=StorageSpec
+    )
+    pods: PodsSpec = setting("What one pod may use. Default: see its fields.", effect="newCluster", default=PodsSpec)
+
+
+class UltraThinkRuntime(Section):
+    """What a platform admin gives to jobs."""
+
+    api_version: Literal["ultrathink.io/v1alpha1"] = Field(default=GROUP_VERSION, description="Version of the API.")
+    kind: Literal["UltraThinkRuntime"] = Field(default=KIND, description="Kind of the object.")
+    metadata: Metadata = Field(description="Name and identity.")
+    spec: RuntimeSpec = Field(description="What jobs get.")

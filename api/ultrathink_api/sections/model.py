@@ -1,0 +1,90 @@
+"""spec.model: the shape of the model, as a preset with any field set beside it."""
+
+from typing import Literal
+
+from ultrathink_api.base import Section, setting
+
+Router = Literal["softmax", "sigmoid"]
+Balance = Literal["bias", "none"]
+
+MAX_LAYERS = 256
+MAX_WIDTH = 65_536
+MAX_EXPERTS = 1_024
+MAX_VOCABULARY = 4_194_304
+
+
+class MoESpec(Section):
+    """Mixture of experts in every block."""
+
+    experts: int | None = setting(
+        "Number of routed experts in a block. Default: the preset's.", effect="immutable", ge=2, le=MAX_EXPERTS
+    )
+    top_k: int | None = setting(
+        "Experts that each token is sent to. Default: the preset's. Costs compute in proportion.",
+        effect="immutable",
+        ge=1,
+        le=64,
+    )
+    shared: int | None = setting(
+        "Number of experts that see every token beside the routed ones. Default: the preset's.",
+        effect="immutable",
+        ge=0,
+        le=64,
+    )
+    intermediate: int | None = setting(
+        "Width of one expert. Default: the preset's.", effect="immutable", ge=1, le=MAX_WIDTH
+    )
+    router: Router | None = setting(
+        "How scores are made of the router's logits: softmax or sigmoid. Default: the preset's.", effect="immutable"
+    )
+    norm_top_k: bool | None = setting(
+        "Whether the weights of the chosen experts are divided by their sum. Default: the preset's.",
+        effect="immutable",
+    )
+    balance: Balance | None = setting(
+        "How load is spread: bias moves a selection bias once a step, none leaves it alone. Default: the preset's.",
+        effect="immutable",
+    )
+
+
+class ModelSpec(Section):
+    """What is trained."""
+
+    preset: str | None = setting(
+        "Named shape to start from: moe-tiny or dense-tiny. Default: none, then every size must be given.",
+        effect="immutable",
+        max_length=63,
+    )
+    layers: int | None = setting("Number of blocks. Default: the preset's.", effect="immutable", ge=1, le=MAX_LAYERS)
+    hidden: int | None = setting(
+        "Width of the residual stream. Default: the preset's.", effect="immutable", ge=1, le=MAX_WIDTH
+    )
+    heads: int | None = setting("Number of query heads. Default: the preset's.", effect="immutable", ge=1, le=1_024)
+    kv_heads: int | None = setting(
+        "Number of key and value heads; divides heads. Default: the preset's.", effect="immutable", ge=1, le=1_024
+    )
+    head_dim: int | None = setting(
+        "Width of one head; even. Default: the preset's.", effect="immutable", ge=2, le=1_024
+    )
+    intermediate: int | None = setting(
+        "Width of the feed-forward of a dense block. Default: the preset's.", effect="immutable", ge=1, le=MAX_WIDTH
+    )
+    vocabulary: int | None = setting(
+        "Number of token ids. Default: the preset's.", effect="immutable", ge=2, le=MAX_VOCABULARY
+    )
+    max_positions: int | None = setting(
+        "Longest sequence in tokens. Default: the preset's.", effect="immutable", ge=1, le=16_777_216
+    )
+    rope_theta: float | None = setting(
+        "Base of the rotary position embedding. Default: the preset's.", effect="immutable", gt=0, le=1e12
+    )
+    tied_embeddings: bool | None = setting(
+        "Whether the output head is the embedding. Default: the preset's.", effect="immutable"
+    )
+    qk_norm: bool | None = setting(
+        "Whether queries and keys are normalised per head. Default: the preset's.", effect="immutable"
+    )
+    moe: MoESpec | None = setting(
+        "Mixture of experts. Default: the preset's; a dense preset with it becomes one with experts.",
+        effect="immutable",
+    )

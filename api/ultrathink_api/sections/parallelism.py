@@ -1,0 +1,24 @@
+"""spec.parallelism: how the model is cut over the ranks."""
+
+from ultrathink_api.base import Section, setting
+
+
+class ParallelismSpec(Section):
+    """How the model is cut over the ranks."""
+
+    data: int | None = setting(
+        "Ranks that see different rows; parameters are sharded over them. Default: what the others leave.",
+        effect="restart",
+        ge=1,
+        le=65_536,
+    )
+    tensor: int = setting(
+        "Ranks that share one matrix; divides heads, kvHeads and sequenceLength. Default: 1.",
+        effect="restart",
+        default=1,
+        ge=1,
+        le=64,
+    )
+    pipeline: int = setting(
+        "Ranks that hold different layers; at most layers. Default: 1.", effect="restart", default=1, ge=1, le=128
+    )

@@ -1,0 +1,32 @@
+"""spec.workers: how many ranks the job gets and what each worker may use."""
+
+from ultrathink_api.base import Section, setting
+
+QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+
+
+class WorkersSpec(Section):
+    """How many ranks the job gets. World size is count x max(gpus, 1)."""
+
+    count: int = setting(
+        "Number of workers; each is one pod. No default.", effect="newCluster", default=..., ge=1, le=4_096
+    )
+    gpus: int = setting(
+        "GPUs of one worker, one rank each; 0 means one rank on CPU. Default: 0.",
+        effect="newCluster",
+        default=0,
+        ge=0,
+        le=16,
+    )
+    cpus: str | int | None = setting(
+        "CPU of one worker, as a Kubernetes quantity. Default: the runtime's.",
+        effect="newCluster",
+        pattern=QUANTITY,
+        max_length=32,
+    )
+    memory: str | None = setting(
+        "Memory of one worker, as a Kubernetes quantity. Default: the runtime's.",
+        effect="newCluster",
+        pattern=QUANTITY,
+        max_length=32,
+    )

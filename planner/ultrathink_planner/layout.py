@@ -1,0 +1,77 @@
+"""Cutting a model into stages and counting the bytes that each rank then holds."""
+
+from functools import cache
+from itertools import pairwise
+
+from ultrathink_planner.parameters import Parameter, parameters
+from ultrathink_planner.plan import Mesh, RankMemory, Stage
+from ultrathink_planner.shape import ModelShape
+
+BYTES = {"fp32": 4, "fp64": 8}
+ADAMW_MOMENTS = 2
+ADAMW_STEP_BYTES = 4
+"""AdamW keeps its step as one float32 for each parameter tensor."""
+
+
+def stages(shape: ModelShape, count: int) -> tuple[Stage, ...]:
+    """Contiguous stages whose most expensive one is as cheap as can be; the head's cost counts on the last."""
+    block = [0] * shape.layers
+    head = shape.vocabulary * shape.hidden
+    for parameter in parameters(shape):
+        if parameter.layer is not None:
+            block[parameter.layer] += parameter.active
+    total = [0]
+    for cost in block:
+        total.append(total[-1] + cost)
+
+    @cache
+    def best(first: int, left: int) -> tuple[int, tuple[int, ...]]:
+        if left == 1:
+            return total[-1] - total[first] + head, ()
+        options = []
+        for cut in range(first + 1, shape.layers - left + 2):
+            rest, cuts = best(cut, left - 1)
+            options.append((max(total[cut] - total[first], rest), (cut, *cuts)))
+        return min(options)
+
+    edges = (0, *best(0, count)[1], shape.layers)
+    return tuple(
+        Stage(index=i, first_layer=a, last_layer=b, embedding=i == 0, head=i == count - 1)
+        for i, (a, b) in enumerate(pairwise(edges))
+    )
+
+
+def holds(stage: Stage, parameter: Parameter) -> bool:
+    """Whether a parameter lives on a stage."""
+    if parameter.layer is not None:
+        return stage.first_layer <= parameter.layer < stage.last_layer
+    return stage.embedding if parameter.name.startswith("embed.") else stage.head
+
+
+def rank_memory(shape: ModelShape, mesh: Mesh, cut: tuple[Stage, ...], precision: str) -> tuple[RankMemory, ...]:
+    """Bytes of the fullest rank of each stage: the first of its data and tensor axes, as sharding gives it the most."""
+    memory = []
+    for stage in cut:
+        held = [p for p in parameters(shape) if holds(stage, p)]
+        size = sum(_largest_shard(p, mesh) for p in held) * BYTES[precision]
+        memory.append(
+            RankMemory(
+                stage=stage.index,
+                parameters=size,
+                gradients=size,
+                optimizer=ADAMW_MOMENTS * size + ADAMW_STEP_BYTES * len(held),
+            )
+        )
+    return tuple(memory)
+
+
+def _largest_shard(parameter: Parameter, mesh: Mesh) -> int:
+    """Elements of the first rank: cut over tensor on its dimension, then over data on the first."""
+    shape = list(parameter.shape)
+    if parameter.tensor_dim is not None:
+        shape[parameter.tensor_dim] = -(-shape[parameter.tensor_dim] // mesh.tensor)
+    shape[0] = -(-shape[0] // mesh.data)
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size

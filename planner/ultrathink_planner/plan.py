@@ -1,0 +1,84 @@
+"""What the planner makes of a spec: a pure value that operator, CLI and trainer all take."""
+
+from pydantic import Field
+
+from ultrathink_api.base import Section
+from ultrathink_api.sections.training import OptimizerSpec, Precision, ScheduleSpec
+from ultrathink_planner.shape import ModelShape
+
+
+class Mesh(Section):
+    """How many ranks lie on each axis; the last axis varies fastest."""
+
+    pipeline: int = Field(description="Ranks that hold different layers.")
+    data: int = Field(description="Ranks that see different rows; parameters are sharded over them.")
+    tensor: int = Field(description="Ranks that share one matrix.")
+
+
+class Parameters(Section):
+    """Exact counts."""
+
+    total: int = Field(description="All parameters.")
+    active: int = Field(description="Parameters that one token passes through.")
+
+
+class Batch(Section):
+    """One optimizer step, in rows."""
+
+    tokens: int = Field(description="Positions in a step, over all ranks.")
+    rows: int = Field(description="Rows in a step, over all ranks.")
+    sequence_length: int = Field(description="Positions in a row.")
+    rows_per_data_rank: int = Field(description="Rows in a step of one data rank.")
+    micro_rows: int = Field(description="Rows that a rank computes at once.")
+    microbatches: int = Field(description="Micro-batches of a rank in a step.")
+
+
+class Stage(Section):
+    """The part of the model that one pipeline rank holds."""
+
+    index: int = Field(description="Its place in the pipeline.")
+    first_layer: int = Field(description="Its first block.")
+    last_layer: int = Field(description="The block after its last.")
+    embedding: bool = Field(description="Whether it holds the embedding.")
+    head: bool = Field(description="Whether it holds the last norm and the head.")
+
+
+class RankMemory(Section):
+    """Bytes of the fullest rank of a stage."""
+
+    stage: int = Field(description="The stage.")
+    parameters: int = Field(description="Bytes of parameters.")
+    gradients: int = Field(description="Bytes of gradients.")
+    optimizer: int = Field(description="Bytes of optimizer state.")
+
+
+class CheckpointPlan(Section):
+    """When checkpoints are made: whichever comes first, and always at the end."""
+
+    every_steps: int | None = Field(description="Steps between two.")
+    every_seconds: float | None = Field(description="Seconds between two.")
+    grace_seconds: int = Field(description="Seconds for a last one when a pod is asked to stop.")
+
+
+class Plan(Section):
+    """Everything a rank needs to know, and everything a person asks before a run."""
+
+    world_size: int = Field(description="Ranks in all.")
+    nodes: int = Field(description="Workers.")
+    ranks_per_node: int = Field(description="Ranks of one worker.")
+    mesh: Mesh = Field(description="How the ranks are arranged.")
+    model: ModelShape = Field(description="The model's resolved shape.")
+    parameters: Parameters = Field(description="Exact counts.")
+    batch: Batch = Field(description="One optimizer step.")
+    steps: int = Field(description="Optimizer steps.")
+    seed: int = Field(description="Seed of parameters and data order.")
+    precision: Precision = Field(description="Arithmetic.")
+    optimizer: OptimizerSpec = Field(description="The optimizer, resolved.")
+    schedule: ScheduleSpec = Field(description="The learning rate over the steps, resolved.")
+    clip_norm: float = Field(description="Longest gradient; 0 means no limit.")
+    validation_every: int = Field(description="Steps between two measurements of held-out loss.")
+    stages: tuple[Stage, ...] = Field(description="The pipeline.")
+    per_rank: tuple[RankMemory, ...] = Field(description="Bytes, a stage each.")
+    checkpoint: CheckpointPlan = Field(description="When checkpoints are made.")
+    data_uri: str = Field(description="Where tokens come from.")
+    digest: str = Field(default="", description="Fingerprint of all the above.")

@@ -1,0 +1,227 @@
+"""plan(): a spec becomes a plan, or is refused with every reason at once."""
+
+import hashlib
+import json
+
+from ultrathink_api.errors import Problem, Refused
+from ultrathink_api.job import JobSpec
+from ultrathink_api.sections.training import ScheduleSpec
+from ultrathink_planner.layout import rank_memory, stages
+from ultrathink_planner.parameters import parameters
+from ultrathink_planner.plan import Batch, CheckpointPlan, Mesh, Parameters, Plan
+from ultrathink_planner.shape import ModelShape, Preset, preset_of, resolve
+
+MICRO_ROWS = 8
+"""Rows a rank computes at once unless told otherwise: enough to feed two cores, small enough for any memory."""
+MICROBATCHES_PER_STAGE = 2
+"""Micro-batches a pipeline stage wants, so that its bubble stays below a third."""
+CHECKPOINTS_PER_RUN = 10
+CHECKPOINT_SECONDS = 600.0
+WARMUP_SHARE = 10
+LONGEST_WARMUP = 2_000
+VALIDATIONS_PER_RUN = 4
+
+
+def plan(spec: JobSpec) -> Plan:
+    """The plan of a spec. Raises Refused with all that is not legal."""
+    preset = preset_of(spec.model)
+    shape = resolve(spec.model)
+    mesh = _mesh(spec)
+    problems = [*_model_problems(spec, shape), *_cut_problems(spec, shape, mesh)]
+    batch, batch_problems = _batch(spec, preset, mesh)
+    problems += batch_problems
+    if batch.sequence_length > shape.max_positions:
+        problems.append(
+            Problem(
+                code="UTK0118",
+                field="spec.data.sequenceLength",
+                message=f"rows of {batch.sequence_length} tokens, but the model has {shape.max_positions} positions",
+                fix=f"set data.sequenceLength to at most {shape.max_positions}, or raise model.maxPositions",
+            )
+        )
+    if batch.sequence_length % mesh.tensor:
+        problems.append(_tensor("spec.data.sequenceLength", "sequenceLength", batch.sequence_length, mesh.tensor))
+    if problems:
+        raise Refused(*problems)
+    return _build(spec, preset, shape, mesh, batch)
+
+
+def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: Batch) -> Plan:
+    training = spec.training
+    steps = training.steps if training.steps is not None else -(-(training.tokens or 1) // batch.tokens)
+    cut = stages(shape, mesh.pipeline)
+    every = spec.checkpoint.every
+    unsaid = every.steps is None and every.minutes is None
+    result = Plan(
+        world_size=mesh.pipeline * mesh.data * mesh.tensor,
+        nodes=spec.workers.count,
+        ranks_per_node=max(spec.workers.gpus, 1),
+        mesh=mesh,
+        model=shape,
+        parameters=Parameters(
+            total=sum(p.count for p in parameters(shape)),
+            active=sum(p.active for p in parameters(shape)),
+        ),
+        batch=batch,
+        steps=steps,
+        seed=training.seed,
+        precision=training.precision,
+        optimizer=training.optimizer.model_copy(update={"lr": training.optimizer.lr or preset.lr}),
+        schedule=_schedule(training.schedule, steps),
+        clip_norm=1.0 if training.clip_norm is None else training.clip_norm,
+        validation_every=training.validation.every_steps or max(1, steps // VALIDATIONS_PER_RUN),
+        stages=cut,
+        per_rank=rank_memory(shape, mesh, cut, training.precision),
+        checkpoint=CheckpointPlan(
+            every_steps=max(1, steps // CHECKPOINTS_PER_RUN) if unsaid else every.steps,
+            every_seconds=CHECKPOINT_SECONDS if unsaid else every.minutes and every.minutes * 60,
+            grace_seconds=spec.checkpoint.grace_seconds,
+        ),
+        data_uri=spec.data.uri,
+    )
+    return result.model_copy(update={"digest": _digest(result)})
+
+
+def _digest(value: Plan) -> str:
+    text = json.dumps(value.dump(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _schedule(spec: ScheduleSpec, steps: int) -> ScheduleSpec:
+    if spec.warmup_steps is not None:
+        return spec
+    return spec.model_copy(update={"warmup_steps": min(steps // WARMUP_SHARE, LONGEST_WARMUP)})
+
+
+def _mesh(spec: JobSpec) -> Mesh:
+    world = spec.workers.count * max(spec.workers.gpus, 1)
+    cut = spec.parallelism.tensor * spec.parallelism.pipeline
+    if world % cut:
+        raise Refused(
+            Problem(
+                code="UTK0108",
+                field="spec.parallelism",
+                message=f"tensor x pipeline = {cut} does not divide the world size {world}",
+                why="every rank must belong to exactly one (tensor, pipeline, data) cell",
+                fix=f"choose tensor and pipeline so that their product divides {world}, or change workers.count",
+            )
+        )
+    data = world // cut
+    if spec.parallelism.data not in (None, data):
+        raise Refused(
+            Problem(
+                code="UTK0107",
+                field="spec.parallelism",
+                message=f"{spec.parallelism.tensor} x {spec.parallelism.pipeline} x {spec.parallelism.data} = "
+                f"{cut * spec.parallelism.data}, but world size is {world}",
+                why="every rank must belong to exactly one (tensor, pipeline, data) cell",
+                fix=f"set parallelism.data: {data} or leave it out, or change workers.count",
+            )
+        )
+    return Mesh(pipeline=spec.parallelism.pipeline, data=data, tensor=spec.parallelism.tensor)
+
+
+def _model_problems(spec: JobSpec, shape: ModelShape) -> list[Problem]:
+    problems = []
+    if shape.heads % shape.kv_heads:
+        problems.append(
+            Problem(
+                code="UTK0114",
+                field="spec.model.kvHeads",
+                message=f"kvHeads {shape.kv_heads} does not divide heads {shape.heads}",
+                fix="choose kvHeads as a divisor of heads",
+            )
+        )
+    if shape.moe and shape.moe.top_k > shape.moe.experts:
+        problems.append(
+            Problem(
+                code="UTK0117",
+                field="spec.model.moe.topK",
+                message=f"topK {shape.moe.top_k} of {shape.moe.experts} experts",
+                fix=f"set moe.topK to at most {shape.moe.experts}",
+            )
+        )
+    if shape.tied_embeddings and spec.parallelism.pipeline > 1:
+        problems.append(
+            Problem(
+                code="UTK0119",
+                field="spec.model.tiedEmbeddings",
+                message="tied embeddings would live on the first and on the last pipeline stage",
+                fix="set model.tiedEmbeddings: false, or parallelism.pipeline: 1",
+            )
+        )
+    return problems
+
+
+def _cut_problems(spec: JobSpec, shape: ModelShape, mesh: Mesh) -> list[Problem]:
+    problems = []
+    widths = {"heads": shape.heads, "kvHeads": shape.kv_heads, "vocabulary": shape.vocabulary}
+    if shape.moe is None:
+        widths["intermediate"] = shape.intermediate
+    elif shape.moe.shared:
+        widths["moe.intermediate"] = shape.moe.shared * shape.moe.intermediate
+    for name, width in widths.items():
+        if width % mesh.tensor:
+            problems.append(_tensor(f"spec.model.{name}", name, width, mesh.tensor))
+    if mesh.pipeline > shape.layers:
+        problems.append(
+            Problem(
+                code="UTK0116",
+                field="spec.parallelism.pipeline",
+                message=f"{mesh.pipeline} pipeline stages for {shape.layers} layers",
+                fix=f"set parallelism.pipeline to at most {shape.layers}",
+            )
+        )
+    return problems
+
+
+def _tensor(field: str, name: str, width: int, tensor: int) -> Problem:
+    return Problem(
+        code="UTK0115",
+        field=field,
+        message=f"{name} {width} is not a multiple of parallelism.tensor {tensor}",
+        fix=f"choose parallelism.tensor as a divisor of {width}",
+    )
+
+
+def _batch(spec: JobSpec, preset: Preset, mesh: Mesh) -> tuple[Batch, list[Problem]]:
+    length = spec.data.sequence_length or preset.sequence_length
+    tokens = spec.training.global_batch_tokens or preset.global_batch_tokens
+    micro = spec.training.micro_batch_sequences
+    rows, rest = divmod(tokens, length)
+    per_rank = rows // mesh.data
+    problems = []
+    if rest or rows % mesh.data or not rows:
+        unit = length * mesh.data
+        problems.append(
+            Problem(
+                code="UTK0112",
+                field="spec.training.globalBatchTokens",
+                message=f"{tokens} tokens are not a multiple of sequenceLength {length} x data {mesh.data} = {unit}",
+                why="every data rank must get the same whole number of rows",
+                fix=f"set training.globalBatchTokens: {max(1, round(tokens / unit)) * unit}",
+            )
+        )
+    elif micro and per_rank % micro:
+        problems.append(
+            Problem(
+                code="UTK0126",
+                field="spec.training.microBatchSequences",
+                message=f"{per_rank} rows of a data rank are not a multiple of microBatchSequences {micro}",
+                fix=f"choose a divisor of {per_rank}",
+            )
+        )
+    micro = micro or _micro_rows(per_rank, mesh.pipeline)
+    return Batch(
+        tokens=tokens,
+        rows=rows,
+        sequence_length=length,
+        rows_per_data_rank=per_rank,
+        micro_rows=micro,
+        microbatches=max(1, per_rank // micro),
+    ), problems
+
+
+def _micro_rows(rows: int, pipeline: int) -> int:
+    limit = min(MICRO_ROWS, rows if pipeline == 1 else rows // (pipeline * MICROBATCHES_PER_STAGE))
+    return max((n for n in range(1, max(1, limit) + 1) if rows % n == 0), default=1)
