@@ -34,10 +34,11 @@ class Section(BaseModel):
 
 def setting(text: str, *, effect: Effect, default: Any = None, **limits: Any) -> Any:
     """A field of a spec: `text` says what it is, its unit, its default and cost; `effect` how a change lands."""
-    description = f"{text} {EFFECTS[effect]}"
-    extra = {"x-effect": effect}
+    extra: dict[str, Any] = {"x-effect": effect}
+    said: dict[str, Any] = {"default": default}
     if default is ...:
-        return Field(description=description, json_schema_extra=extra, **limits)
-    if callable(default):
-        return Field(default_factory=default, description=description, json_schema_extra=extra, **limits)
-    return Field(default=default, description=description, json_schema_extra=extra, **limits)
+        said = {}
+    elif callable(default):
+        said = {"default_factory": default}
+        extra["default"] = {}
+    return Field(description=f"{text} {EFFECTS[effect]}", json_schema_extra=extra, **said, **limits)

@@ -7,6 +7,9 @@ from ultrathink_api.base import Section, setting
 Router = Literal["softmax", "sigmoid"]
 Balance = Literal["bias", "none"]
 
+PRESET_NAMES = ("dense-tiny", "moe-tiny")
+"""What `model.preset` may be; the planner knows their shapes."""
+
 MAX_LAYERS = 256
 MAX_WIDTH = 65_536
 MAX_EXPERTS = 1_024
@@ -51,7 +54,7 @@ class ModelSpec(Section):
     """What is trained."""
 
     preset: str | None = setting(
-        "Named shape to start from: moe-tiny or dense-tiny. Default: none, then every size must be given.",
+        "Named shape to start from: dense-tiny or moe-tiny. Default: none, then every size must be given.",
         effect="immutable",
         max_length=63,
     )
