@@ -106,5 +106,12 @@ CODES: dict[str, Code] = {
         Code("UTK0315", "AttemptSuperseded", "A newer attempt or owner has taken over"),
         Code("UTK0316", "CheckpointImmutable", "A checkpoint is never written twice"),
         Code("UTK0317", "CheckpointIncomplete", "The checkpoint cannot be committed as it is"),
+        Code("UTK0401", "UserError", "The job itself is wrong: a rank ended with exit code 64"),
+        Code("UTK0402", "NoProgress", "The job failed again and again without a new checkpoint"),
+        Code("UTK0403", "RestartBudgetSpent", "The job failed more often than its restart budget allows"),
+        Code("UTK0404", "ChaosUnfit", "The fault to inject is unknown, or not there yet"),
+        Code("UTK0405", "RayNotReady", "Ray did not start, or placed no worker, in time"),
+        Code("UTK0406", "RunUnknown", "There is no local run with this uid to go on with"),
+        Code("UTK0407", "SupervisorFailed", "The supervisor itself failed"),
     )
 }

@@ -1,5 +1,6 @@
 """UltraThinkJob: what a job author writes. It asks for a training run, never for a pod."""
 
+import json
 from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field
@@ -81,5 +82,8 @@ class UltraThinkJob(Section):
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> "UltraThinkJob":
-        """The object as a client reads it; raises pydantic's error, which `validate.check` translates."""
-        return cls.model_validate(raw)
+        """The object as a client reads it: strictly, so that "200" is not 200, as in the API server.
+
+        Raises pydantic's error, which `validate.check` translates.
+        """
+        return cls.model_validate_json(json.dumps(raw, default=str), strict=True)
