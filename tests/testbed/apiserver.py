@@ -3,14 +3,13 @@
 import shutil
 import ssl
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from testbed import kubeconfigs
 from testbed.binaries import binary
 from testbed.child import Child, Died, free_port, listens
+from testbed.https import answers_ok, trust
 from testbed.pki import Authority
 
 if TYPE_CHECKING:
@@ -102,11 +101,10 @@ class ControlPlane:
         etcd.wait_until(lambda: listens("127.0.0.1", etcd_port), READY_S)
         apiserver = self._start_apiserver(etcd_port, port)
         self._kubeconfig("admin", kubeconfigs.by_certificate(*self._admin))
-        trust = ssl.create_default_context(cafile=str(self.ca))
-        trust.load_cert_chain(*self._admin)
-        apiserver.wait_until(lambda: _answers_ok(f"{self.server}/readyz", trust), READY_S)
+        as_admin = trust(self.ca, *self._admin)
+        apiserver.wait_until(lambda: answers_ok(f"{self.server}/readyz", as_admin), READY_S)
         if self._controllers:
-            self._start_controllers(trust)
+            self._start_controllers(as_admin)
 
     def _start_etcd(self, port: int, peer_port: int) -> Child:
         data = self.folder / "etcd"
@@ -146,7 +144,7 @@ class ControlPlane:
             *without,
         )
 
-    def _start_controllers(self, trust: ssl.SSLContext) -> None:
+    def _start_controllers(self, as_admin: ssl.SSLContext) -> None:
         user = "system:kube-controller-manager"
         identity = kubeconfigs.by_certificate(*self._authority.issue("controller-manager", user))
         kubeconfig = self._kubeconfig("controller-manager", identity)
@@ -164,7 +162,7 @@ class ControlPlane:
             f"--secure-port={port}",
         )
         default_account = f"{self.server}/api/v1/namespaces/default/serviceaccounts/default"
-        manager.wait_until(lambda: _answers_ok(default_account, trust), READY_S)
+        manager.wait_until(lambda: answers_ok(default_account, as_admin), READY_S)
 
     def _child(self, program: Path, *flags: str) -> Child:
         child = Child([program, *flags], log=self.folder / f"{program.name}.log")
@@ -178,11 +176,3 @@ class ControlPlane:
 
     def _kubeconfig(self, name: str, identity: dict[str, str], namespace: str = "default") -> Path:
         return kubeconfigs.write(self.folder / f"{name}.kubeconfig", self.server, self.ca, identity, namespace)
-
-
-def _answers_ok(url: str, trust: ssl.SSLContext) -> bool:
-    try:
-        with urllib.request.urlopen(url, context=trust, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

@@ -1,0 +1,1 @@
+"""The one node of the test bed's cluster: what runs inside its namespaces."""
