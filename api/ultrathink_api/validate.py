@@ -29,7 +29,11 @@ def check(value: dict[str, Any]) -> tuple[UltraThinkJob | None, list[Problem]]:
     try:
         job = UltraThinkJob.parse(value)
     except pydantic.ValidationError as error:
-        return None, [_problem(detail) for detail in error.errors(include_url=False)]
+        by_field: dict[str, Problem] = {}
+        for detail in error.errors(include_url=False):
+            problem = _problem(detail)
+            by_field.setdefault(problem.field, problem)
+        return None, list(by_field.values())
     problems = broken(job)
     return (None, problems) if problems else (job, [])
 
