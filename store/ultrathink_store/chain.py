@@ -1,4 +1,4 @@
-"""Which checkpoints count: what hangs on the newest epoch, link by link. Pure: it asks its arguments for all it reads."""
+"""Which checkpoints count: what hangs on the newest epoch, link by link. Pure: it asks its arguments for all."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

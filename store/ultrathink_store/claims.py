@@ -80,7 +80,7 @@ def _claimed(job: JobStore, resume: str | None, owner: Owner) -> Claim:
 
 
 def _left_behind(job: JobStore) -> str | None:
-    """Whoever wrote here although no OWNER says so: the one with the youngest attempt, since somebody lost the OWNER."""
+    """Whoever wrote here although no OWNER says so, since somebody lost it: the one with the youngest attempt."""
     attempts = [
         (max(start.created_at for start in starts.values()), uid)
         for uid in job.ledger.uids()

@@ -20,14 +20,12 @@ from ultrathink_store.checkpoint import (
     open_checkpoint,
 )
 from ultrathink_store.claims import Claim, claim
-from ultrathink_store.ledger import EpochTaken, Ledger
+from ultrathink_store.ledger import Ledger
 from ultrathink_store.manifest import Manifest, read_manifest
 from ultrathink_store.opening import open_store
 from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Quarantined, Start, Unreadable, decode, encode
 from ultrathink_store.refusals import checkpoint_corrupt, checkpoint_missing, corrupt_record, superseded
 from ultrathink_store.shards import Part, ShardWriter, write_shard
-
-__all__ = ["EpochTaken", "JobStore", "open_job"]
 
 
 def utc_now() -> str:
@@ -160,7 +158,7 @@ class JobStore:
             return Verification(ref, 0, 0, corrupt.reason)
 
     def quarantine(self, ref: CheckpointRef, reason: str) -> bool:
-        """Marks it so that no chain offers it again; nothing is deleted. False for another job's, which is not ours to mark."""
+        """Marks it so that no chain offers it again; deletes nothing. False for another job's, not ours to mark."""
         if self._read_only or not self._is_ours(ref):
             return False
         key = f"{layout.step_folder(ref.uid, ref.epoch, ref.step)}/{layout.QUARANTINED}"

@@ -42,7 +42,7 @@ def checkpoints_exist(uri: str, owner: str) -> Refused:
         "UTK0310",
         field=RESUME_FIELD,
         message=f"{uri} already belongs to another job of this name, with uid {owner}",
-        fix="say resume.from: latest to go on from it, none to start from scratch, or which checkpoint; or rename the job",
+        fix="say resume.from: latest to go on, none to start from scratch, or which checkpoint; or rename the job",
         why="two jobs in one folder would mix their checkpoints, and starting from scratch would hide the old ones",
     )
 
