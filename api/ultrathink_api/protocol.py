@@ -82,9 +82,9 @@ class Ports(Body):
 
 
 class Storage(Body):
-    """Where this job keeps checkpoints, with namespace and name already in the URI."""
+    """Where checkpoints are kept; the store adds namespace and name of the job."""
 
-    uri: str = Field(description="Prefix of the job: s3://bucket/... or file:///...")
+    uri: str = Field(description="checkpoint.uri of the job, else storage.uri of its runtime.")
     endpoint: str | None = Field(default=None, description="URL of an S3 server that is not AWS.")
     region: str | None = Field(default=None, description="Region of the bucket.")
     addressing: Literal["path", "virtual", "auto"] = Field(default="auto", description="How requests name the bucket.")
