@@ -1,0 +1,63 @@
+"""The decoder, whole or cut to one pipeline stage; a parameter has the same name in every layout."""
+
+import torch
+from torch import nn
+
+from ultrathink_planner import ModelShape, Stage
+
+from .layers import Attention, Rotary, SwiGLU
+from .moe import MoE
+
+# Shapes: B rows, T positions, H hidden, V vocabulary.
+
+
+class Block(nn.Module):
+    """Attention, then experts or an MLP, each behind a norm and beside a residual."""
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        self.attn_norm = nn.RMSNorm(shape.hidden, eps=shape.norm_epsilon)
+        self.attn = Attention(shape)
+        self.mlp_norm = nn.RMSNorm(shape.hidden, eps=shape.norm_epsilon)
+        if shape.moe is None:
+            self.mlp = SwiGLU(shape.hidden, shape.intermediate)
+        else:
+            self.moe = MoE(shape.hidden, shape.moe)
+
+    def forward(self, x_BTH: torch.Tensor, rotary: Rotary) -> torch.Tensor:
+        x_BTH = x_BTH + self.attn(self.attn_norm(x_BTH), rotary)
+        feed_forward = self.mlp if hasattr(self, "mlp") else self.moe
+        return x_BTH + feed_forward(self.mlp_norm(x_BTH))
+
+
+class Transformer(nn.Module):
+    """Tokens to logits; a stage in the middle of a pipeline maps activations to activations."""
+
+    def __init__(self, shape: ModelShape, stage: Stage) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embed = nn.Embedding(shape.vocabulary, shape.hidden) if stage.embedding else None
+        self.rotary = Rotary(shape)
+        # Keyed by the global index, so that names do not depend on the cut.
+        self.layers = nn.ModuleDict({str(i): Block(shape) for i in range(stage.first_layer, stage.last_layer)})
+        self.norm = nn.RMSNorm(shape.hidden, eps=shape.norm_epsilon) if stage.head else None
+        self.head = nn.Linear(shape.hidden, shape.vocabulary, bias=False) if stage.head else None
+        self.tie()
+
+    def tie(self) -> None:
+        """Let head and embedding be one parameter; said again after anything that replaces parameters."""
+        if self.shape.tied_embeddings and self.head is not None:
+            assert self.embed is not None, "tied embeddings need both ends on one stage"
+            self.head.weight = self.embed.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: token ids [B, T] on the first stage, activations [B, T, H] on the others."""
+        x_BTH = x if self.embed is None else self.embed(x)
+        for block in self.layers.values():
+            x_BTH = block(x_BTH, self.rotary)
+        if self.norm is None or self.head is None:
+            return x_BTH
+        return self.head(self.norm(x_BTH))
+
+    def moe_layers(self) -> list[MoE]:
+        return [block.moe for block in self.layers.values() if hasattr(block, "moe")]

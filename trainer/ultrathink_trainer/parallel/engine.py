@@ -1,0 +1,89 @@
+"""The engine: everything a training loop does to a model, whatever its layout."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from ultrathink_planner import Plan
+
+from ..data.loader import Rows
+from ..model.balance import Load, load_of, move_biases, take_counts
+from ..optim.adamw import AdamW
+from .batches import build_batches
+from .loss import clip, count_labels, squared_norm
+from .mesh import World
+from .parallelize import build_model
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a step's forward and backward gave, the same on all ranks but for `load`, which is the stage's."""
+
+    loss: float
+    grad_norm: float
+    load: Load | None
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
+class Engine:
+    """PyTorch's own parallelism."""
+
+    def __init__(self, plan: Plan, world: World) -> None:
+        self.plan, self.world = plan, world
+        self.model = build_model(plan, world)
+        self.optimizer = AdamW(self.model, plan.optimizer)
+        self.batches = build_batches(self.model, plan, world)
+        self.experts = self.model.moe_layers()
+        self.counts_LE: torch.Tensor | None = None
+
+    def forward_backward(self, rows: Rows) -> Measured:
+        """Gradients of the mean loss over the global batch's labels."""
+        rows = self._here(rows)
+        loss = self.batches.train(rows, count_labels(rows.labels_BT, self.world))
+        sums = torch.stack([self._counted(loss), squared_norm(self.model, self.world)])
+        dist.all_reduce(sums)
+        self.counts_LE = take_counts(self.experts, self.world.stage_group)
+        moe = self.plan.model.moe
+        load = None
+        if self.counts_LE is not None and moe is not None:
+            load = load_of(self.counts_LE, self.plan.batch.tokens * moe.top_k)
+        return Measured(loss=sums[0].item(), grad_norm=math.sqrt(sums[1].item()), load=load)
+
+    def update(self, lr: float, grad_norm: float) -> None:
+        """One optimizer step, and one move of the balance."""
+        clip(self.model, grad_norm, self.plan.clip_norm)
+        self.optimizer.step(lr)
+        if self.counts_LE is not None:
+            move_biases(self.experts, self.counts_LE)
+
+    def clear(self) -> None:
+        """Forget the gradients; what a skipped step does instead of an update."""
+        self.optimizer.clear()
+
+    @torch.no_grad()
+    def evaluate(self, batches: list[Rows]) -> float:
+        """Mean loss over the labels of all batches."""
+        self.model.eval()
+        total, labels = 0.0, 0
+        for rows in map(self._here, batches):
+            count = count_labels(rows.labels_BT, self.world)
+            loss = self._counted(self.batches.evaluate(rows, count))
+            dist.all_reduce(loss)
+            total, labels = total + loss.item() * count, labels + count
+        self.model.train()
+        return total / labels
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All tensors of a checkpoint by name, sharing storage with the live ones."""
+        return self.model.state_dict() | self.optimizer.moments()
+
+    def _counted(self, loss: torch.Tensor) -> torch.Tensor:
+        return loss if self.world.counts_loss else torch.zeros_like(loss)
+
+    def _here(self, rows: Rows) -> Rows:
+        return Rows(rows.tokens_BT.to(self.world.device), rows.labels_BT.to(self.world.device))

@@ -1,0 +1,50 @@
+"""The one convention of sums: nothing averages."""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+from torch.distributed.tensor import DTensor, Replicate
+
+from ..data.loader import IGNORED
+from ..optim.adamw import shard_of
+from .mesh import World
+
+
+def loss_sum(logits_BTV: torch.Tensor, labels_BT: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in nats, summed over labels."""
+    return F.cross_entropy(logits_BTV.flatten(0, 1), labels_BT.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+def count_labels(labels_BT: torch.Tensor, world: World) -> int:
+    """Labels of the whole global batch: all that a loss is ever divided by."""
+    count = (labels_BT != IGNORED).sum().cpu()
+    if world.at("pipeline") or world.at("tensor"):  # other stages and tensor ranks hold the same rows
+        count.zero_()
+    dist.all_reduce(count, group=world.control_group)
+    return int(count)
+
+
+def squared_norm(model: nn.Module, world: World) -> torch.Tensor:
+    """This rank's share of the squared gradient norm: shares of all ranks add up to it, each element once."""
+    total = torch.zeros((), dtype=torch.float64, device=world.device)
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        if world.at("tensor") == 0 or not replicated_over_tensor(parameter):
+            total += torch.linalg.vector_norm(shard_of(parameter.grad)).double().square()
+    return total
+
+
+def replicated_over_tensor(parameter: torch.Tensor) -> bool:
+    if not isinstance(parameter, DTensor):
+        return True
+    names = parameter.device_mesh.mesh_dim_names or ()
+    return "tensor" not in names or isinstance(parameter.placements[names.index("tensor")], Replicate)
+
+
+def clip(model: nn.Module, norm: float, limit: float) -> None:
+    """Scale gradients down to the limit, by the norm over the whole mesh; a limit of 0 means none."""
+    if limit and norm > limit:
+        for parameter in model.parameters():
+            assert parameter.grad is not None
+            shard_of(parameter.grad).mul_(limit / norm)

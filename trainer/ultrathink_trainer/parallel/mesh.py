@@ -1,0 +1,50 @@
+"""The ranks' arrangement: pipeline outermost, then data, tensor innermost."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from ultrathink_planner import Mesh, Plan, Stage
+
+AXES = ("pipeline", "data", "tensor")
+
+
+@dataclass(frozen=True)
+class World:
+    """This rank's place among the others. Needs an initialised default process group, even alone."""
+
+    mesh: DeviceMesh
+    stage_group: dist.ProcessGroup
+    """The ranks of this stage that hold different tokens."""
+    control_group: dist.ProcessGroup
+    """All ranks, on CPU: control words and everything else that must not wait for a GPU."""
+    device: torch.device
+
+    @property
+    def rank(self) -> int:
+        return dist.get_rank()
+
+    def size(self, axis: str) -> int:
+        return self.mesh.size(AXES.index(axis))
+
+    def at(self, axis: str) -> int:
+        return self.mesh.get_local_rank(axis)
+
+    def stage_of(self, plan: Plan) -> Stage:
+        return plan.stages[self.at("pipeline")]
+
+    @property
+    def counts_loss(self) -> bool:
+        """Whether this rank's loss counts: the last stage computes it, on all its tensor ranks alike."""
+        return self.at("pipeline") == self.size("pipeline") - 1 and self.at("tensor") == 0
+
+
+def build_world(mesh: Mesh, device: torch.device) -> World:
+    """Called by all ranks of the default process group together."""
+    shape = (mesh.pipeline, mesh.data, mesh.tensor)
+    assert dist.get_world_size() == mesh.pipeline * mesh.data * mesh.tensor, "the plan is for another world size"
+    cube = init_device_mesh(device.type, shape, mesh_dim_names=AXES)
+    stage_group = cube["data", "tensor"]._flatten("stage").get_group()
+    return World(cube, stage_group, dist.new_group(backend="gloo"), device)
