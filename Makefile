@@ -1,0 +1,78 @@
+# The stable commands. Each does all of its own set-up; `make help` lists them.
+
+VENV := .venv
+PYTHON ?= python3
+RUN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRAS := cli operator trainer dev
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup demo test lint types imports unit distributed integration e2e cluster cluster-down images bench generate check-generated lock clean
+
+help: ## list the commands
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | column -t -s '	'
+
+setup: $(READY) ## make .venv with everything, from hash-locked requirements
+
+$(READY): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "UltraThink needs Python 3.11 or newer; set PYTHON=")'
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	$(RUN)/uv pip install --python $(RUN)/python --require-hashes -r requirements/dev.txt
+	$(RUN)/uv pip install --quiet --python $(RUN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## train the quickstart job here, on Ray, and show the checkpoint it made
+	$(RUN)/utk run --local manifests/examples/quickstart.yaml
+
+test: lint types imports check-generated unit distributed integration ## everything but the real cluster
+
+lint: $(READY)
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+
+types: $(READY)
+	$(RUN)/mypy
+
+imports: $(READY)
+	$(RUN)/lint-imports
+
+unit: $(READY) ## fast tests
+	$(RUN)/pytest tests/unit -n 2
+
+distributed: $(READY) ## real process groups on gloo
+	$(RUN)/pytest tests/distributed
+
+integration: $(READY) ## a real kube-apiserver, a real S3 server, real Ray
+	$(RUN)/pytest tests/integration
+
+e2e: $(READY) ## a real cluster: operator from its chart, Ray pods, object store
+	$(RUN)/pytest e2e
+
+cluster: $(READY) ## a Kubernetes on this machine for trying things by hand
+	@$(RUN)/python -m testbed cluster up
+
+cluster-down: $(READY)
+	@$(RUN)/python -m testbed cluster down
+
+images: $(READY) ## both images; REGISTRY= pushes, KIND= loads
+	$(RUN)/python images/build.py
+
+bench: $(READY) ## every benchmark; results in bench/results
+	@for module in $$(ls bench/*.py | xargs -n1 basename | sed 's/\.py$$//' | grep -v -E '^(report|__init__)$$'); do \
+		$(RUN)/python -m bench.$$module || exit 1; done
+
+generate: $(READY) ## CRDs, chart files and install.yaml from code
+	$(RUN)/python -m ultrathink_api.crd > manifests/crds.yaml
+
+check-generated: generate
+	git diff --exit-code -- manifests charts docs
+
+lock: $(READY) ## requirements/*.txt from pyproject.toml
+	$(RUN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
+	@for extra in dev cli operator trainer; do \
+		$(RUN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+			$$(test $$extra = dev || echo --constraint requirements/dev.txt) --extra $$extra pyproject.toml -o requirements/$$extra.txt || exit 1; done
+
+clean: ## what can be made again
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

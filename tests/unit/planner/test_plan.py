@@ -1,0 +1,145 @@
+"""A plan adds up, and what cannot be planned is refused with its code and field."""
+
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ultrathink_api.errors import Refused
+from ultrathink_api.job import UltraThinkJob
+from ultrathink_api.sections.model import PRESET_NAMES
+from ultrathink_planner import Plan, plan
+from ultrathink_planner.layout import BYTES, stages
+from ultrathink_planner.parameters import parameters
+from ultrathink_planner.shape import PRESETS
+from vectors.reading import changed
+
+
+def planned(**change: object) -> Plan:
+    return plan(UltraThinkJob.parse(changed({k.replace("__", "."): v for k, v in change.items()})).spec)
+
+
+def refused(**change: object) -> list[tuple[str, str]]:
+    with pytest.raises(Refused) as caught:
+        planned(**change)
+    return [(p.code, p.field) for p in caught.value.problems]
+
+
+def test_the_smallest_job_is_data_parallel_and_defaults_come_from_its_preset() -> None:
+    result = planned()
+    assert (result.world_size, result.nodes, result.ranks_per_node) == (2, 2, 1)
+    assert (result.mesh.pipeline, result.mesh.data, result.mesh.tensor) == (1, 2, 1)
+    assert (result.batch.tokens, result.batch.rows, result.batch.rows_per_data_rank) == (2048, 16, 8)
+    assert result.optimizer.lr == PRESETS["moe-tiny"].lr
+    assert (result.checkpoint.every_steps, result.checkpoint.every_seconds) == (20, 600.0)
+    assert result.validation_every == 50
+
+
+def test_gpus_are_ranks_of_a_worker() -> None:
+    result = planned(workers={"count": 2, "gpus": 2}, parallelism={"tensor": 2})
+    assert (result.world_size, result.nodes, result.ranks_per_node) == (4, 2, 2)
+    assert (result.mesh.data, result.mesh.tensor) == (2, 2)
+
+
+def test_the_batch_never_depends_on_the_number_of_workers() -> None:
+    assert planned(workers__count=1).batch.tokens == planned(workers__count=8).batch.tokens
+
+
+def test_tokens_are_rounded_up_to_whole_steps() -> None:
+    assert planned(training={"tokens": 2049}).steps == 2
+
+
+def test_a_plan_survives_json_and_its_digest_is_its_own() -> None:
+    result = planned()
+    assert Plan.model_validate(result.dump()) == result
+    assert result.digest == planned().digest
+    assert result.digest != planned(training={"steps": 200, "seed": 1}).digest
+
+
+def test_only_what_is_said_about_checkpoints_counts() -> None:
+    assert planned(checkpoint={"every": {"steps": 7}}).checkpoint.every_seconds is None
+    minutes = planned(checkpoint={"every": {"minutes": 2}}).checkpoint
+    assert (minutes.every_steps, minutes.every_seconds) == (None, 120.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"workers__count": 3, "parallelism": {"tensor": 2}}, [("UTK0108", "spec.parallelism")]),
+        ({"workers__count": 4, "parallelism": {"data": 2}}, [("UTK0107", "spec.parallelism")]),
+        (
+            {"workers__count": 8, "parallelism": {"tensor": 8}},
+            [("UTK0115", "spec.model.heads"), ("UTK0115", "spec.model.kvHeads")],
+        ),
+        ({"workers__count": 5, "parallelism": {"pipeline": 5}}, [("UTK0116", "spec.parallelism.pipeline")]),
+        ({"workers__count": 3}, [("UTK0112", "spec.training.globalBatchTokens")]),
+        ({"data__sequenceLength": 1024}, [("UTK0118", "spec.data.sequenceLength")]),
+        ({"training__microBatchSequences": 3}, [("UTK0126", "spec.training.microBatchSequences")]),
+        ({"model__moe": {"topK": 9}}, [("UTK0117", "spec.model.moe.topK")]),
+        ({"model__kvHeads": 3}, [("UTK0114", "spec.model.kvHeads")]),
+        ({"model__preset": "moe-huge"}, [("UTK0121", "spec.model.preset")]),
+    ],
+)
+def test_what_is_not_legal_is_refused_by_code(change: dict, expected: list[tuple[str, str]]) -> None:
+    assert refused(**change) == expected
+
+
+def test_every_preset_that_the_api_names_has_a_shape() -> None:
+    assert sorted(PRESETS) == sorted(PRESET_NAMES)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_stages_are_cut_where_the_dearest_is_cheapest(count: int) -> None:
+    shape = PRESETS["moe-tiny"].shape.model_copy(update={"layers": 6})
+    layer = sum(p.active for p in parameters(shape) if p.layer == 0)
+    head = shape.vocabulary * shape.hidden
+
+    def dearest(edges: tuple[int, ...]) -> int:
+        return max((b - a) * layer + (head if b == 6 else 0) for a, b in pairwise(edges))
+
+    best = min(dearest((0, *cuts, 6)) for cuts in combinations(range(1, 6), count - 1))
+    cut = stages(shape, count)
+    assert dearest((0, *(s.last_layer for s in cut))) == best
+    assert [s.first_layer for s in cut[1:]] == [s.last_layer for s in cut[:-1]]
+    assert [s.embedding for s in cut] == [True] + [False] * (count - 1)
+    assert [s.head for s in cut] == [False] * (count - 1) + [True]
+
+
+specs = st.fixed_dictionaries(
+    {
+        "workers.count": st.integers(1, 16),
+        "workers.gpus": st.integers(0, 4),
+        "parallelism": st.fixed_dictionaries({"tensor": st.sampled_from([1, 2, 3, 4]), "pipeline": st.integers(1, 5)}),
+        "model.preset": st.sampled_from(sorted(PRESETS)),
+        "data.sequenceLength": st.sampled_from([32, 48, 128, 512, 1024]),
+        "training.globalBatchTokens": st.sampled_from([1024, 2048, 3072, 8192]),
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(specs)
+def test_a_spec_is_refused_with_fixes_or_its_plan_adds_up(change: dict) -> None:
+    spec = UltraThinkJob.parse(changed(change)).spec
+    try:
+        result = plan(spec)
+    except Refused as error:
+        assert all(p.fix and p.field.startswith("spec.") for p in error.problems)
+        return
+    mesh, batch = result.mesh, result.batch
+    assert mesh.pipeline * mesh.data * mesh.tensor == result.world_size == result.nodes * result.ranks_per_node
+    assert batch.rows * batch.sequence_length == batch.tokens
+    assert batch.rows_per_data_rank * mesh.data == batch.rows
+    assert batch.micro_rows * batch.microbatches == batch.rows_per_data_rank
+    assert sum(s.last_layer - s.first_layer for s in result.stages) == result.model.layers
+    held = sum(m.parameters for m in result.per_rank) * mesh.data * mesh.tensor
+    assert held >= result.parameters.total * BYTES[result.precision]
+
+
+def test_bytes_of_one_rank_are_all_the_parameters() -> None:
+    result = planned(workers__count=1)
+    (rank,) = result.per_rank
+    tensors = len(list(parameters(result.model)))
+    assert rank.parameters == rank.gradients == 4 * result.parameters.total
+    assert rank.optimizer == 2 * rank.parameters + 4 * tensors
