@@ -37,7 +37,7 @@ class StorageSettings:
     region: str | None = None
     addressing: Literal["path", "virtual", "auto"] = "auto"
     credentials: Path | None = None
-    """Folder with files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps AWS_SESSION_TOKEN; else the usual chain."""
+    """Folder with files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, perhaps AWS_SESSION_TOKEN; else the usual chain."""
     connect_seconds: float = 5.0
     read_seconds: float = 30.0
     attempts: int = 4

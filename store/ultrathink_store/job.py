@@ -1,8 +1,7 @@
 """One job's folder in a store: who may write there, which checkpoints count, and how one comes to be."""
 
 import contextlib
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
@@ -50,7 +49,6 @@ class JobStore:
         base: str | None = None,
         read_only: bool = False,
         now: Callable[[], str] = utc_now,
-        token: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         if not layout.is_uid(uid):
             raise ValueError(f"{uid!r} is not a uid")
@@ -59,7 +57,7 @@ class JobStore:
         self.base = base
         """Below it, what is not of our namespace is another tenant's."""
         self._read_only = read_only
-        self.ledger = Ledger(store, token)
+        self.ledger = Ledger(store)
         self._now = now
 
     # Who writes here
@@ -137,6 +135,18 @@ class JobStore:
             raise checkpoint_missing(f"{what!r} names no checkpoint")
         return CheckpointRef(uid=found.uid, epoch=found.epoch, step=found.step, uri=what.rstrip("/"))
 
+    def is_ours(self, ref: CheckpointRef) -> bool:
+        """Whether a checkpoint lies in this folder."""
+        return ref.uri in ("", self.ref(ref.uid, ref.epoch, ref.step).uri)
+
+    def committed(self) -> Iterator[CheckpointRef]:
+        """Every manifest in this folder, whether or not it counts."""
+        for uid in self.ledger.uids():
+            for folder in self.store.folders(uid):
+                epoch = layout.epoch_number(folder)
+                if epoch is not None:
+                    yield from (self.ref(uid, epoch, step) for step, _ in self._steps(uid, epoch))
+
     def at_step(self, uid: str, step: int) -> CheckpointRef:
         """The checkpoint of that step on a chain."""
         known = self.chain(uid).checkpoints()
@@ -150,6 +160,10 @@ class JobStore:
         """A checkpoint of this folder or of the one that its URI names. Raises `Corrupt`."""
         return open_checkpoint(self._holding(ref), ref)
 
+    def load_manifest(self, ref: CheckpointRef) -> Manifest:
+        """Its manifest alone, for a listing. Raises `Corrupt`."""
+        return load_manifest(self._holding(ref), ref)
+
     def verify(self, ref: CheckpointRef) -> Verification:
         """Reads every byte of it."""
         try:
@@ -159,7 +173,7 @@ class JobStore:
 
     def quarantine(self, ref: CheckpointRef, reason: str) -> bool:
         """Marks it so that no chain offers it again; deletes nothing. False for another job's, not ours to mark."""
-        if self._read_only or not self._is_ours(ref):
+        if self._read_only or not self.is_ours(ref):
             return False
         key = f"{layout.step_folder(ref.uid, ref.epoch, ref.step)}/{layout.QUARANTINED}"
         self.ledger.create(key, Quarantined(reason=reason[:1000], found_at=self._now()))
@@ -251,11 +265,8 @@ class JobStore:
         if newest != epoch:
             raise superseded(f"epoch {epoch} may not commit: the newest attempt is {newest}")
 
-    def _is_ours(self, ref: CheckpointRef) -> bool:
-        return ref.uri in ("", self.ref(ref.uid, ref.epoch, ref.step).uri)
-
     def _holding(self, ref: CheckpointRef) -> Store:
-        if self._is_ours(ref):
+        if self.is_ours(ref):
             return self.store
         found = layout.address(ref.uri)
         if found is None or (found.uid, found.epoch, found.step) != (ref.uid, ref.epoch, ref.step):
@@ -263,7 +274,7 @@ class JobStore:
         return self.store.other(found.prefix)
 
     def _local(self, ref: CheckpointRef | None) -> CheckpointRef | None:
-        return ref.model_copy(update={"uri": ""}) if ref and self._is_ours(ref) else ref
+        return ref.model_copy(update={"uri": ""}) if ref and self.is_ours(ref) else ref
 
     def _without_uri(self, start: Start) -> Start:
         return start.model_copy(update={"parent": self._local(start.parent)})
@@ -273,7 +284,3 @@ class JobStore:
         if parent is None or parent.uri:
             return start
         return start.model_copy(update={"parent": self.ref(parent.uid, parent.epoch, parent.step)})
-
-    def load_manifest(self, ref: CheckpointRef) -> Manifest:
-        """Its manifest alone, for a listing. Raises `Corrupt`."""
-        return load_manifest(self._holding(ref), ref)

@@ -1,5 +1,6 @@
 """The records of a job in its folder: owner, attempts, outcome. Each is created once and read strictly."""
 
+import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ class EpochTaken(Exception):
 class Ledger:
     """What lies in a job's folder beside its checkpoints."""
 
-    def __init__(self, store: Store, token: Callable[[], str]) -> None:
+    def __init__(self, store: Store, token: Callable[[], str] = lambda: uuid.uuid4().hex) -> None:
         self.store = store
         self._token = token
         self._starts: dict[tuple[str, int], Start] = {}  # a START never changes, so it is read once

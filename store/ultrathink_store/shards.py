@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ultrathink_api.base import Section
 from ultrathink_api.errors import Refused
 from ultrathink_store.backend import BytesLike, Exists, Store, Writer
 from ultrathink_store.layout import shard_name, step_folder
@@ -29,8 +30,7 @@ class Part:
         return byte_length(self.dtype, self.shape)
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Section):
     """What is to go into the manifest of one written shard: small, and plain enough to be gathered as JSON."""
 
     file: FileEntry
@@ -75,7 +75,7 @@ class ShardWriter:
     def finish(self) -> None:
         assert self._piece is None, f"{self._name} got fewer bytes than its parts have"
         entry = FileEntry(name=self._name, size=self._size, sha256=self._file.hexdigest())
-        self._shard = Shard(entry, self._tensors)
+        self._shard = Shard(file=entry, tensors=self._tensors)
 
     def _pass_on(self, data: memoryview) -> None:
         self._file.update(data)
