@@ -1,4 +1,4 @@
-"""The test bed by hand: python -m testbed {cluster up|down|env|exec|load, image base|build, binaries}."""
+"""The test bed by hand: python -m testbed {cluster up|down|env|exec|load, image base|build|push, binaries}."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 from testbed import images
 from testbed.binaries import PROGRAMS, binary
 from testbed.cluster import ProcessCluster
+from testbed.engines import engine
 from testbed.needs import CannotSupply
 from testbed.node import layout
 
@@ -37,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("ref")
     load.set_defaults(run=lambda given: print(ProcessCluster().load_image(given.ref)))
 
-    image = groups.add_parser("image", help="images without a Docker engine").add_subparsers(required=True)
+    image = groups.add_parser("image", help="images, by Docker or without it").add_subparsers(required=True)
     image.add_parser("base", help="make the base image and print its name").set_defaults(
         run=lambda _: print(images.base())
     )
@@ -47,6 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     build.add_argument("context", type=Path)
     build.set_defaults(run=_build)
+
+    push = image.add_parser("push", help="push a local image to a registry and print its name there")
+    push.add_argument("ref")
+    push.add_argument("target")
+    push.set_defaults(run=lambda given: print(engine().push(given.ref, given.target)))
 
     programs = groups.add_parser("binaries", help="build programs into the cache and print their paths")
     programs.add_argument("names", nargs="*", default=list(PROGRAMS))
@@ -70,7 +76,7 @@ def _env(_: argparse.Namespace) -> None:
 
 def _build(given: argparse.Namespace) -> None:
     passed = dict(pair.split("=", 1) for pair in given.build_arg)
-    print(images.build(given.tag, given.file, given.context, passed))
+    print(engine().build(given.tag, given.file, given.context, passed))
 
 
 if __name__ == "__main__":

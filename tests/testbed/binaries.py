@@ -53,6 +53,7 @@ PROGRAMS = {
         Program("coredns", "v1.15.0", "coredns", "github.com/coredns/coredns", 122),
         Program("helm", "v4.3.1", "helm", "helm.sh/helm/v4/cmd/helm", 97),
         Program("registry", "v3.1.2", "registry", "github.com/distribution/distribution/v3/cmd/registry", 60),
+        Program("kind", "v0.33.0", "kind", "sigs.k8s.io/kind", 20),
     )
 }
 

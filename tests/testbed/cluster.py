@@ -5,15 +5,18 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from ipaddress import ip_network
 from pathlib import Path
 
 from testbed import images, kubeconfigs, packages, paths
 from testbed.binaries import binary
 from testbed.child import listens, tail, wait_until
+from testbed.engines import Buildah
 from testbed.https import answers_ok, trust
 from testbed.needs import CannotSupply
 from testbed.node import layout
@@ -54,6 +57,7 @@ class ProcessCluster:
                 return False
             self._end()
             packages.ensure(*SYSTEM)
+            _refuse_where_the_network_is_taken()
             programs = {name: binary(name) for name in PROGRAMS} | {"etcd": binary("etcd")}
             programs["containerd"] = Path(packages.command("containerd"))
             self._link_tools()
@@ -62,7 +66,7 @@ class ProcessCluster:
             try:
                 self._start(programs)
                 self._wait_for_servers()
-                images.push(pause, PAUSE)
+                Buildah().push(pause, PAUSE, plain_http=True)
                 self._serve_names()
                 wait_until(self._node_is_ready, UP_S, self._complaint)
             except BaseException:
@@ -96,7 +100,7 @@ class ProcessCluster:
     def load_image(self, ref: str) -> str:
         """Pushes a local image into the cluster's registry, layer by layer; the answer is the name for pods."""
         name = ref.removeprefix("localhost/")
-        return images.push(ref, f"{layout.REGISTRY}/{name}")
+        return Buildah().push(ref, f"{layout.REGISTRY}/{name}", plain_http=True)
 
     def _start(self, programs: dict[str, Path]) -> None:
         command = ["unshare", "--mount", "--pid", "--net", "--uts", "--fork", "--kill-child", "--mount-proc"]
@@ -204,7 +208,7 @@ class ProcessCluster:
             link.unlink(missing_ok=True)
             link.symlink_to(binary(name))
 
-    def _as_admin(self):
+    def _as_admin(self) -> ssl.SSLContext:
         pki = self.state / "pki"
         return trust(pki / "ca.crt", pki / "admin.crt", pki / "admin.key")
 
@@ -238,6 +242,13 @@ def _refuse_where_it_cannot_run() -> None:
         raise CannotSupply("cluster of processes", "it takes root on Linux", "a Docker engine, or UTK_E2E_KUBECONFIG")
 
 
+def _refuse_where_the_network_is_taken() -> None:
+    network = f"{layout.HOST_IP}/{layout.TRANSIT_BITS}"
+    routes = _ip("route", "show", "root", str(ip_network(network, strict=False)))
+    if routes:
+        raise CannotSupply("cluster", f"this machine has a route of its own there: {routes}", "UTK_E2E_KUBECONFIG")
+
+
 def _children_of(pid: int) -> list[int]:
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -253,10 +264,11 @@ def _start_time(pid: int) -> int:
     return int(fields[19])
 
 
-def _ip(*arguments: str) -> None:
+def _ip(*arguments: str) -> str:
     done = subprocess.run([packages.command("ip"), *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def _remove_pod_cgroups() -> None:

@@ -11,7 +11,7 @@ from testbed.binaries import binary
 from testbed.child import Child, Died, free_port, listens
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client  # type: ignore[import-not-found]
+    from mypy_boto3_s3 import S3Client
 
 READY_S = 30.0
 TRIES = 3  # a port found free can be taken by somebody else before we listen on it
@@ -24,7 +24,8 @@ class S3Server:
     An external one takes UTK_TEST_S3_ACCESS_KEY and UTK_TEST_S3_SECRET_KEY, or the usual AWS variables.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self._external = os.environ.get("UTK_TEST_S3_ENDPOINT")
         self._child: Child | None = None
         self.region = os.environ.get("AWS_REGION", REGION) if self._external else REGION
@@ -38,8 +39,8 @@ class S3Server:
         self.folder = Path(tempfile.mkdtemp(prefix="utk-s3-"))
         try:
             for attempt in range(1, TRIES + 1):
-                self._port = free_port()
-                self.endpoint = f"http://127.0.0.1:{self._port}"
+                self._port = free_port(self._host)
+                self.endpoint = f"http://{self._host}:{self._port}"
                 try:
                     self.start()
                     break
@@ -64,11 +65,11 @@ class S3Server:
         data.mkdir(exist_ok=True)
         accounts.mkdir(exist_ok=True)
         self._child = Child(
-            [binary("versitygw"), "--port", f"127.0.0.1:{self._port}", "--iam-dir", accounts, "posix", data],
+            [binary("versitygw"), "--port", f"{self._host}:{self._port}", "--iam-dir", accounts, "posix", data],
             log=self.folder / "versitygw.log",
             env={"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key},
         )
-        self._child.wait_until(lambda: listens("127.0.0.1", self._port), READY_S)
+        self._child.wait_until(lambda: listens(self._host, self._port), READY_S)
 
     def stop(self) -> None:
         assert not self._external, "an external S3 server is not ours to stop"

@@ -17,7 +17,7 @@ REGISTRY = f"{NODE_IP}:{REGISTRY_PORT}"
 S3_ENDPOINT = f"http://{NODE_IP}:{S3_PORT}"
 S3_ACCESS_KEY, S3_SECRET_KEY, S3_REGION = "testbed", "testbed-secret", "us-east-1"
 
-# The state folder of the host, as the node sees it: short and always the same, so that configuration files are constant.
+# The host's state folder as the node sees it: short and always the same, so configuration files are constant.
 INSIDE = Path("/run/testbed")
 # Image layers are what costs minutes, so these outlive the cluster.
 KEPT = ("containerd", "registry")

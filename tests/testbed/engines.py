@@ -1,0 +1,116 @@
+"""What builds and pushes images: Docker where its engine answers, buildah elsewhere, behind one small interface."""
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from testbed import packages, paths
+
+CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+# What a build may need to reach the package index that this machine uses.
+PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX")
+ENGINE_ANSWERS_S = 10
+ERROR_CHARACTERS = 3000
+
+
+class Engine(Protocol):
+    def build(self, tag: str, containerfile: Path, context: Path, arguments: Mapping[str, str]) -> str:
+        """Builds an image and answers the name it has in this engine."""
+        ...
+
+    def push(self, ref: str, target: str) -> str:
+        """Pushes a local image, only the layers that the registry lacks; answers the target."""
+        ...
+
+
+class Docker:
+    """Its Containerfiles' own BASE is what it starts from: it can pull."""
+
+    def build(self, tag: str, containerfile: Path, context: Path, arguments: Mapping[str, str]) -> str:
+        given = _as_flags({**_index_settings(), **arguments})
+        run("docker", "build", "--quiet", *given, "--tag", tag, "--file", str(containerfile), str(context))
+        return tag
+
+    def push(self, ref: str, target: str) -> str:
+        run("docker", "tag", ref, target)
+        run("docker", "push", "--quiet", target)
+        return target
+
+
+class Buildah:
+    """Needs no engine and no registry: BASE defaults to an image made from the distribution's packages.
+
+    A Containerfile that installs with pip or uv declares `ARG PIP_CERT` and `ARG SSL_CERT_FILE`, so that a machine
+    with certificate authorities of its own can build it: its bundle is laid over the image's while building.
+    """
+
+    # Needs no runtime and no capabilities beyond root's usual ones, so it also works inside containers.
+    ISOLATION = ("--isolation", "chroot", "--network", "host")
+
+    def build(self, tag: str, containerfile: Path, context: Path, arguments: Mapping[str, str]) -> str:
+        from testbed import images
+
+        passed = {**_index_settings(), **arguments}
+        if "BASE" not in passed:
+            passed["BASE"] = images.base()
+        trusted: list[str] = []
+        if CA_BUNDLE.exists():
+            passed |= {"PIP_CERT": str(CA_BUNDLE), "SSL_CERT_FILE": str(CA_BUNDLE)}
+            trusted = ["--volume", f"{CA_BUNDLE}:{CA_BUNDLE}:ro"]
+        flags = [*self.ISOLATION, "--layers", *trusted, *_as_flags(passed)]
+        ref = f"localhost/{tag.removeprefix('localhost/')}"
+        run(*self._command(), "bud", *flags, "--tag", ref, "--file", str(containerfile), str(context))
+        return ref
+
+    def build_from_scratch(self, ref: str, folder: Path) -> str:
+        """Builds a folder's Containerfile with nothing passed in."""
+        run(*self._command(), "bud", *self.ISOLATION, "--tag", ref, str(folder))
+        return ref
+
+    def push(self, ref: str, target: str, plain_http: bool = False) -> str:
+        verify = ["--tls-verify=false"] if plain_http else []
+        run(*self._command(), "push", "--quiet", *verify, ref, f"docker://{target}")
+        return target
+
+    def has(self, ref: str) -> bool:
+        inspect = [*self._command(), "inspect", "--type=image", ref]
+        return subprocess.run(inspect, capture_output=True, check=False).returncode == 0
+
+    def _command(self) -> Sequence[str]:
+        # A store of our own: layers are kept in the cache, and the user's images are left alone.
+        store = paths.cache() / "buildah"
+        return [packages.command("buildah"), "--root", str(store / "store"), "--runroot", str(store / "run")]
+
+
+def engine() -> Engine:
+    return Docker() if docker_answers() else Buildah()
+
+
+@functools.cache
+def docker_answers() -> bool:
+    if not shutil.which("docker"):
+        return False
+    try:
+        asked = subprocess.run(["docker", "info"], capture_output=True, timeout=ENGINE_ANSWERS_S, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return asked.returncode == 0
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-ERROR_CHARACTERS:]}")
+    return done.stdout
+
+
+def _index_settings() -> dict[str, str]:
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+
+
+def _as_flags(arguments: Mapping[str, str]) -> list[str]:
+    return [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]

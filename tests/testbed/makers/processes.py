@@ -1,0 +1,21 @@
+"""A cluster of processes on this machine: takes root on Linux, and nothing else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from testbed.cluster import ProcessCluster
+from testbed.engines import Buildah
+from testbed.makers import Cluster, ObjectStore
+from testbed.node import layout
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    one = ProcessCluster()
+    started = one.up()
+    store = ObjectStore(layout.S3_ENDPOINT, layout.S3_ACCESS_KEY, layout.S3_SECRET_KEY, layout.S3_REGION)
+    try:
+        yield Cluster("processes", one.kubeconfig, store, Buildah().build, one.load_image)
+    finally:
+        if started:  # one that somebody works with by hand stays
+            one.down()
