@@ -23,8 +23,10 @@ from ultrathink_store.ledger import Ledger
 from ultrathink_store.manifest import Manifest, read_manifest
 from ultrathink_store.opening import open_store
 from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Quarantined, Start, Unreadable, decode, encode
-from ultrathink_store.refusals import checkpoint_corrupt, checkpoint_missing, corrupt_record, superseded
+from ultrathink_store.refusals import checkpoint_corrupt, checkpoint_missing, superseded
 from ultrathink_store.shards import Part, ShardWriter, write_shard
+
+OnCorrupt = Callable[[Corrupt], None]
 
 
 def utc_now() -> str:
@@ -102,21 +104,19 @@ class JobStore:
         uri = f"{self.store.uri}/{layout.step_folder(uid, epoch, step)}"
         return CheckpointRef(uid=uid, epoch=epoch, step=step, uri=uri)
 
-    def newest(self, uid: str | None = None, on_corrupt: Callable[[Corrupt], None] | None = None) -> Checkpoint | None:
+    def newest(self, uid: str | None = None, on_corrupt: OnCorrupt | None = None) -> Checkpoint | None:
         """The newest valid checkpoint on the chain; what is not valid is quarantined and told to `on_corrupt`.
 
         None where nothing was ever committed. Where something was and nothing of it is valid: CheckpointCorrupt.
         """
+        uid = uid or self.uid
+        chain = self.chain(uid)
         broken: list[str] = []
-        try:
-            for link in self.chain(uid).links():
-                checkpoint = self._sound(link, broken, on_corrupt)
-                if checkpoint is not None:
-                    return checkpoint
-        except Unreadable as error:
-            raise corrupt_record(self.store, uid or self.uid, str(error)) from error
-        if not broken and self._vanished(uid or self.uid):
-            broken.append("the manifest that LATEST names has vanished")
+        self._notice_vanished(uid, chain, broken, on_corrupt)
+        for link in chain.links():
+            checkpoint = self._sound(link, broken, on_corrupt)
+            if checkpoint is not None:
+                return checkpoint
         if broken:
             raise checkpoint_corrupt(self.store.uri, broken)
         return None
@@ -224,25 +224,34 @@ class JobStore:
 
     # Inside
 
-    def _sound(self, link: Link, broken: list[str], on_corrupt: Callable[[Corrupt], None] | None) -> Checkpoint | None:
-        if link.quarantined:
+    def _sound(self, link: Link, broken: list[str], on_corrupt: OnCorrupt | None) -> Checkpoint | None:
+        if link.state == "quarantined":
             broken.append(f"{link.ref} is quarantined")
             return None
         try:
             return self.open(link.ref)
         except Corrupt as corrupt:
-            broken.append(str(corrupt))
-            self.quarantine(link.ref, corrupt.reason)
-            if on_corrupt:
-                on_corrupt(corrupt)
+            self._set_aside(corrupt, broken, on_corrupt)
             return None
 
-    def _vanished(self, uid: str) -> bool:
-        """Whether something was committed whose manifest is gone: then an empty chain is a loss, not a beginning."""
+    def _set_aside(self, corrupt: Corrupt, broken: list[str], on_corrupt: OnCorrupt | None) -> None:
+        broken.append(str(corrupt))
+        self.quarantine(corrupt.ref, corrupt.reason)
+        if on_corrupt:
+            on_corrupt(corrupt)
+
+    def _notice_vanished(self, uid: str, chain: Chain, broken: list[str], on_corrupt: OnCorrupt | None) -> None:
+        """LATEST is only a hint, but a manifest that it names and that is gone was a checkpoint once: a loss."""
         latest = self.ledger.latest(uid)
-        if latest is None:
-            return False
-        return self.store.head(f"{layout.step_folder(latest.uid, latest.epoch, latest.step)}/{layout.MANIFEST}") is None
+        if latest is None or not chain.holds(latest):
+            return
+        folder = layout.step_folder(latest.uid, latest.epoch, latest.step)
+        if self.store.head(f"{folder}/{layout.MANIFEST}") is None:
+            ref = self.ref(latest.uid, latest.epoch, latest.step)
+            if self.quarantined(ref):
+                broken.append(f"{ref} is quarantined")
+            else:
+                self._set_aside(Corrupt(ref, "its manifest is gone", absent=True), broken, on_corrupt)
 
     def _steps(self, uid: str, epoch: int) -> list[tuple[int, bool]]:
         names: dict[int, set[str]] = {}

@@ -82,8 +82,12 @@ class Ledger:
         return self.create(f"{uid}/{layout.OUTCOME}", outcome)
 
     def latest(self, uid: str) -> CheckpointRef | None:
-        """What LATEST says: a hint for people, never believed by a restore."""
-        return self._read(CheckpointRef, f"{uid}/{layout.LATEST}")
+        """What LATEST says, if it can be read: a hint, never where a restore reads from."""
+        fetched = self._fetch(f"{uid}/{layout.LATEST}")
+        try:
+            return decode(CheckpointRef, fetched.data) if fetched else None
+        except Unreadable:
+            return None
 
     def create(self, key: str, record: Record) -> Record:
         """Creates a record and returns what is there then: ours, or that of somebody who was first.

@@ -10,10 +10,9 @@ from ultrathink_store.chain import Link
 from ultrathink_store.checkpoint import Corrupt, Verification
 from ultrathink_store.job import JobStore
 from ultrathink_store.ledger import Ledger
-from ultrathink_store.records import CheckpointRef, Unreadable
-from ultrathink_store.refusals import corrupt_record
+from ultrathink_store.records import CheckpointRef
 
-State = Literal["committed", "corrupt", "quarantined", "offChain"]
+State = Literal["committed", "corrupt", "quarantined", "lost", "offChain"]
 DEPTH = 2
 """Folders between a checkpoint.uri and a job: namespace and name."""
 
@@ -50,7 +49,7 @@ def verify(store: Store) -> Iterator[tuple[str, Verification]]:
     """Reads every byte of every checkpoint that a restore could take."""
     for name, job in jobs(store):
         for link in _links(job):
-            if not link.quarantined:
+            if link.state != "quarantined":
                 yield name, job.verify(link.ref)
 
 
@@ -73,7 +72,7 @@ def _listed(name: str, job: JobStore) -> Iterator[Listed]:
     seen: set[CheckpointRef] = set()
     for link in _links(job):
         seen.add(link.ref)
-        yield _entry(name, job, link.ref, "quarantined" if link.quarantined else "committed")
+        yield _entry(name, job, link.ref, link.state)
     for ref in sorted(job.committed(), key=lambda ref: (ref.uid, ref.epoch, ref.step), reverse=True):
         if ref not in seen:
             yield _entry(name, job, ref, "offChain")
@@ -86,10 +85,7 @@ def _links(job: JobStore) -> Iterator[Link]:
     uid = job.uid if begun or owner is None else owner[0].previous
     if uid is None:
         return
-    try:
-        yield from (link for link in job.chain(uid).links() if job.is_ours(link.ref))
-    except Unreadable as error:
-        raise corrupt_record(job.store, uid, str(error)) from error
+    yield from (link for link in job.chain(uid).links() if job.is_ours(link.ref))
 
 
 def _entry(name: str, job: JobStore, ref: CheckpointRef, state: State) -> Listed:

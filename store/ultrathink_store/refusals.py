@@ -18,6 +18,16 @@ def corrupt_record(store: Store, key: str, reason: str) -> Refused:
     )
 
 
+def broken_chain(message: str) -> Refused:
+    return Refused.of(
+        "UTK0313",
+        field=FIELD,
+        message=message,
+        fix="restore the START.json of that attempt, or create the job again with resume.from: none",
+        why="without it nobody can tell which checkpoints belong to this run, and guessing could lose or mix them",
+    )
+
+
 def superseded(message: str) -> Refused:
     return Refused.of(
         "UTK0315", message=message, fix="stop this attempt; the newer one goes on", why="two writers would mix two runs"
