@@ -1,0 +1,129 @@
+"""Whether a job may run, and as what: its spec by the rules and the planner, its runtime, its place for checkpoints."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ultrathink_api import GROUP_VERSION
+from ultrathink_api.errors import Problem, Refused
+from ultrathink_api.job import KIND, JobSpec
+from ultrathink_api.runtime import RuntimeSpec
+from ultrathink_api.status import MeshStatus, ParametersStatus, PlanStatus, RuntimeStatus
+from ultrathink_api.validate import check
+from ultrathink_operator.actions import Finding, Said
+from ultrathink_operator.observe import Observed
+from ultrathink_operator.render.order import Order, fingerprint
+from ultrathink_planner import Plan, plan
+
+DEFAULT_RUNTIME = "default"
+PLANS_KEPT = 4096
+"""A plan takes a millisecond and every pass asks for it; this many fit into a few megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A job that may run: everything a cluster is rendered from."""
+
+    spec: JobSpec
+    plan: Plan
+    runtime: RuntimeSpec
+    used: RuntimeStatus
+
+    def order(self, seen: Observed, number: int) -> Order:
+        meta = seen.job.meta
+        return Order(
+            job=meta.name,
+            namespace=meta.namespace,
+            uid=meta.uid,
+            generation=seen.job.generation,
+            number=number,
+            spec=self.spec,
+            plan=self.plan,
+            runtime=self.runtime,
+            house=seen.house,
+        )
+
+
+def admit(seen: Observed) -> tuple[Admitted | None, Finding]:
+    """The job as it may run, or why it may not."""
+    try:
+        spec, made = planned(seen.job.meta.name, seen.job.spec)
+    except Refused as refused:
+        return None, Finding(conditions=(_invalid(refused.problems),))
+    valid = Said("Valid", "True", "Planned")
+    shown = {"plan": _shown(made)}
+    found = _runtime(seen, spec)
+    if isinstance(found, Said):
+        return None, Finding(conditions=(valid, found), status=shown)
+    runtime, used = found
+    refusal = _storage(spec, runtime)
+    if refusal:
+        return None, Finding(conditions=(valid, refusal), status=shown)
+    admitted = Said("Admitted", "True", "RuntimeFound", f"runtime {used.name}")
+    return Admitted(spec, made, runtime, used), Finding(conditions=(valid, admitted), status=shown)
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def planned(name: str, spec: str) -> tuple[JobSpec, Plan]:
+    """Spec and plan of a job, by the very rules of the CLI; raises Refused with all that is wrong."""
+    whole = {"apiVersion": GROUP_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": json.loads(spec)}
+    job, problems = check(whole)
+    if job is None:
+        raise Refused(*problems)
+    return job.spec, plan(job.spec)
+
+
+def grace_seconds(seen: Observed) -> int:
+    """How long a last checkpoint may take: the job's word, whatever else is wrong with it."""
+    said = (json.loads(seen.job.spec).get("checkpoint") or {}).get("graceSeconds")
+    default = JobSpec.model_fields["checkpoint"].get_default(call_default_factory=True).grace_seconds
+    return said if isinstance(said, int) else int(default)
+
+
+def _invalid(problems: tuple[Problem, ...]) -> Said:
+    first, others = problems[0], len(problems) - 1
+    more = f" (and {others} more)" if others else ""
+    return Said("Valid", "False", "Invalid", f"{first}{more}"[:2048])
+
+
+def _runtime(seen: Observed, spec: JobSpec) -> tuple[RuntimeSpec, RuntimeStatus] | Said:
+    wanted = spec.runtime or DEFAULT_RUNTIME
+    found = next((r for r in seen.runtimes if r.meta.name == wanted), None)
+    if found is None and spec.runtime is not None:
+        fix = f"create it, or choose another: kubectl get utr -n {seen.job.meta.namespace}"
+        return Said("Admitted", "False", "RuntimeNotFound", f"no UltraThinkRuntime {wanted} here (fix: {fix})")
+    if found is not None and found.spec is None:
+        return Said("Admitted", "False", "RuntimeInvalid", f"UltraThinkRuntime {wanted}: {found.problem}")
+    base = found.spec if found and found.spec else seen.house.defaults
+    runtime = base if base.image else base.model_copy(update={"image": seen.house.defaults.image})
+    if runtime.image is None:
+        fix = "set runtime.image in the values of the operator's chart"
+        return Said("Admitted", "False", "OperatorMisconfigured", f"no image is set for jobs (fix: {fix})")
+    name = found.meta.name if found else "the operator's"
+    return runtime, RuntimeStatus(
+        name=name, generation=found.generation if found else None, digest=fingerprint(runtime.dump())
+    )
+
+
+def _storage(spec: JobSpec, runtime: RuntimeSpec) -> Said | None:
+    place = spec.checkpoint.uri or runtime.storage.uri
+    if place is None:
+        fix = "set spec.checkpoint.uri, or storage.uri in the runtime"
+        return Said(
+            "Admitted", "False", "NoStorage", f"UTK0501 spec.checkpoint.uri: no place for checkpoints (fix: {fix})"
+        )
+    if place.startswith("file:"):
+        fix = "use a bucket, such as s3://runs"
+        message = f"UTK0128 spec.checkpoint.uri: {place} would lie in a pod and end with it (fix: {fix})"
+        return Said("Admitted", "False", "NoStorage", message)
+    return None
+
+
+def _shown(made: Plan) -> PlanStatus:
+    return PlanStatus(
+        world_size=made.world_size,
+        steps=made.steps,
+        mesh=MeshStatus(pipeline=made.mesh.pipeline, data=made.mesh.data, tensor=made.mesh.tensor),
+        parameters=ParametersStatus(total=made.parameters.total, active=made.parameters.active),
+        digest=made.digest,
+    )

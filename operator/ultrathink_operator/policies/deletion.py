@@ -1,0 +1,42 @@
+"""Graceful deletion: stop, save, and once that is confirmed, or the grace is over, or nobody is left, let go."""
+
+from ultrathink_operator.actions import Action, Delete, Finding, Release, Said, Stop
+from ultrathink_operator.observe import Observed
+from ultrathink_operator.policies import completion, nodes
+from ultrathink_operator.policies.admission import grace_seconds
+from ultrathink_operator.policies.cluster import is_ours
+from ultrathink_operator.policies.progress import answer
+
+CONFIRM_MARGIN_S = 10.0
+"""Beyond the checkpoint's grace: the way there and back."""
+LOOK_AGAIN_S = 1.0
+REASON = "Deleting"
+
+
+def release(seen: Observed, now: float) -> Finding:
+    """One step of the way out."""
+    grace = grace_seconds(seen)
+    if completion.is_over(seen) or saved(seen, now, grace):
+        sets = [s for s in seen.sets if is_ours(seen, s.meta.owner) and s.meta.deleted_at is None]
+        gone: list[Action] = [Delete("StatefulSet", s.meta.name, s.meta.uid) for s in sets]
+        return Finding(actions=(*gone, Release()))
+    message = "saving a checkpoint before the cluster goes"
+    asked = answer(seen)
+    stop: tuple[Action, ...] = () if asked and asked.stop else (Stop(float(grace)),)
+    lost = nodes.force(seen, now)
+    return Finding(
+        actions=(*stop, *lost.actions),
+        conditions=(Said("Suspended", "False", REASON, message), Said("Progressing", "False", REASON, message)),
+        wake_after=LOOK_AGAIN_S,
+    )
+
+
+def saved(seen: Observed, now: float, grace: float) -> bool:
+    """Whether there is nothing left to wait for."""
+    head, said = seen.head_of(seen.number), answer(seen)
+    if head is None or head.phase != "Running" or head.waiting is not None:
+        return True
+    if said and (said.outcome or (said.stop and said.stop.confirmed)):
+        return True
+    asked = seen.job.meta.deleted_at
+    return asked is not None and now >= asked + grace + CONFIRM_MARGIN_S

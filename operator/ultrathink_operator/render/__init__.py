@@ -1,0 +1,1 @@
+"""From a plan to objects: pure functions, the pods once, one file a provider."""
