@@ -66,7 +66,7 @@ class ProcessCluster:
             try:
                 self._start(programs)
                 self._wait_for_servers()
-                Buildah().push(pause, PAUSE, plain_http=True)
+                Buildah().push(pause, PAUSE)
                 self._serve_names()
                 wait_until(self._node_is_ready, UP_S, self._complaint)
             except BaseException:
@@ -100,7 +100,7 @@ class ProcessCluster:
     def load_image(self, ref: str) -> str:
         """Pushes a local image into the cluster's registry, layer by layer; the answer is the name for pods."""
         name = ref.removeprefix("localhost/")
-        return Buildah().push(ref, f"{layout.REGISTRY}/{name}", plain_http=True)
+        return Buildah().push(ref, f"{layout.REGISTRY}/{name}")
 
     def _start(self, programs: dict[str, Path]) -> None:
         command = ["unshare", "--mount", "--pid", "--net", "--uts", "--fork", "--kill-child", "--mount-proc"]

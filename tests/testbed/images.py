@@ -1,9 +1,10 @@
-"""The two images that the test bed makes itself, from the distribution's packages and a C compiler."""
+"""Images without an engine: the two that the test bed makes itself, and those that are built on them."""
 
 import hashlib
 import re
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from testbed import packages
@@ -40,6 +41,15 @@ def pause() -> str:
         run(packages.command("cc"), "-Os", "-static", "-s", "-o", f"{folder}/pause", str(PAUSE_SOURCE))
         (Path(folder) / "Containerfile").write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
         return Buildah().build_from_scratch(ref, Path(folder))
+
+
+def build(tag: str, containerfile: Path, context: Path, arguments: Mapping[str, str]) -> str:
+    """By buildah, on base() unless the arguments name a BASE."""
+    return Buildah().build(tag, containerfile, context, arguments)
+
+
+def push(ref: str, target: str) -> str:
+    return Buildah().push(ref, target)
 
 
 def _digest(recipe: bytes) -> str:
