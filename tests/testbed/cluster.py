@@ -69,6 +69,7 @@ class ProcessCluster:
                 Buildah().push(pause, PAUSE)
                 self._serve_names()
                 wait_until(self._node_is_ready, UP_S, self._complaint)
+                self._complete.touch()
             except BaseException:
                 self._end()
                 raise
@@ -85,7 +86,9 @@ class ProcessCluster:
                 shutil.rmtree(self.state, ignore_errors=True)
 
     def runs(self) -> bool:
-        return self._init() is not None and answers_ok(f"{layout.SERVER}/readyz", self._as_admin())
+        # An `up` that was killed on its way leaves an API server that answers, and little else.
+        complete = self._init() is not None and self._complete.exists()
+        return complete and answers_ok(f"{layout.SERVER}/readyz", self._as_admin())
 
     def exec(self, command: Sequence[str]) -> int:
         """Runs a command inside the cluster's namespaces, as on its node."""
@@ -163,6 +166,7 @@ class ProcessCluster:
                 os.kill(init, signal.SIGKILL)  # the kernel ends every process of its namespace with it
             wait_until(lambda: self._init() is None, DOWN_S, lambda: f"process {init} does not end")
         self._record.unlink(missing_ok=True)
+        self._complete.unlink(missing_ok=True)
         if Path("/sys/class/net", layout.HOST_LINK).exists():
             _ip("link", "delete", layout.HOST_LINK)
         _remove_pod_cgroups()
@@ -215,6 +219,10 @@ class ProcessCluster:
     @property
     def _record(self) -> Path:
         return self.state / "init.json"
+
+    @property
+    def _complete(self) -> Path:
+        return self.state / "complete"
 
     def _init(self) -> int | None:
         """The cluster's process 1, as this machine numbers it; None where it does not run."""
