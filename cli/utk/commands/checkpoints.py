@@ -1,0 +1,121 @@
+"""utk checkpoints: what a job has saved, and whether every byte of it is right. Needs no cluster with --uri."""
+
+from typing import Annotated, Any
+
+import typer
+
+from ultrathink_api.errors import Refused
+from utk import exits, output
+from utk.commands.plan import size
+from utk.console import clean, console, table
+from utk.options import Context, Group, Kubeconfig, Namespace, Output, command
+
+app = typer.Typer(
+    cls=Group, help="What jobs have saved: list it, verify it.", rich_markup_mode=None, no_args_is_help=True
+)
+
+MaybeName = Annotated[str, typer.Argument(metavar="[NAME]", help="Name of a job on the cluster.", show_default=False)]
+Uri = Annotated[
+    str,
+    typer.Option(
+        "--uri", metavar="URI", help="A job's checkpoint.uri, its folder, or one checkpoint.", show_default=False
+    ),
+]
+
+
+@app.command("ls")
+@command
+def ls(
+    name: MaybeName = "",
+    uri: Uri = "",
+    shape: Output = "text",
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """List checkpoints, newest first. Shapes (-o): text, wide, json, yaml, name, jsonpath=."""
+    from ultrathink.checkpoints import listed
+    from ultrathink.reports import report
+
+    output.allow(shape, "text", "wide", "json", "jsonl", "yaml", "name", output.JSONPATH)
+    place = _place(name, uri, namespace, context, kubeconfig)
+    items = list(listed(place))
+    output.show(
+        shape,
+        report("CheckpointList", uri=place, items=items),
+        text=lambda: _table(items, place, wide=shape == "wide"),
+        name=lambda: "\n".join(item["uri"] for item in items),
+    )
+    if items and shape == "text":
+        console.next(f"utk checkpoints verify --uri {place}")
+
+
+@app.command("verify")
+@command
+def verify(
+    name: MaybeName = "",
+    uri: Uri = "",
+    shape: Output = "text",
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> int:
+    """Read every byte of the checkpoints and compare. Shapes (-o): text, json, yaml, name, jsonpath=."""
+    from ultrathink.checkpoints import verified
+    from ultrathink.reports import report
+
+    output.allow(shape, "text", "json", "jsonl", "yaml", "name", output.JSONPATH)
+    place = _place(name, uri, namespace, context, kubeconfig)
+    items = []
+    for item in verified(place):
+        items.append(item)
+        if shape == "text":
+            _say_verified(item)
+    sound = all(item["verified"] for item in items)
+    output.show(
+        shape,
+        report("Verification", uri=place, verified=sound, items=items),
+        text=lambda: None,
+        name=lambda: "\n".join(item["uri"] for item in items if item["verified"]),
+    )
+    return exits.OK if sound else exits.FAILED
+
+
+def _place(name: str, uri: str, namespace: str, context: str, kubeconfig: str) -> str:
+    if bool(name) == bool(uri):
+        raise Refused.of(
+            "UTK0604",
+            field="utk checkpoints",
+            message="name either a job of the cluster or a place",
+            fix="utk checkpoints ls NAME, or utk checkpoints ls --uri file:///path/to/runs",
+        )
+    if uri:
+        return uri
+    from ultrathink.cluster import connect, jobs
+
+    cluster = connect.connect(namespace=namespace, context=context, kubeconfig=kubeconfig)
+    return jobs.checkpoint_place(jobs.get(cluster, name))
+
+
+def _table(items: list[dict[str, Any]], place: str, *, wide: bool) -> None:
+    if not items:
+        console.say(f"No checkpoints below {place}")
+        return
+    rows = [("JOB", "STEP", "ATTEMPT", "STATE", "SIZE", "CREATED", *(("URI",) if wide else ()))]
+    for item in items:
+        state = item["state"] + (f" ({item['problem']})" if "problem" in item else "")
+        cells = (item["job"], str(item["step"]), str(item["attempt"]), state, size(item["bytes"]), item["createdAt"])
+        rows.append(tuple(clean(cell) for cell in (*cells, *((item["uri"],) if wide else ()))))
+    for line in table(rows, console.width(console.out)):
+        console.print(line)
+
+
+def _say_verified(item: dict[str, Any]) -> None:
+    if item["verified"]:
+        console.print(
+            f"{console.paint('✓', 'green', console.out)} {clean(item['uri'])} verified · {size(item['bytes'])}"
+        )
+    else:
+        console.print(
+            f"{console.paint('✗', 'red', console.out)} {clean(item['uri'])} is not whole: {clean(item['problem'])}"
+        )
