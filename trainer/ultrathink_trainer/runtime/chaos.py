@@ -1,0 +1,47 @@
+"""Faults to inject, as `--chaos` writes them: parsed once, each fired once."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+KINDS_IN_RANK = frozenset({"kill"})
+KINDS_OUTSIDE = frozenset({"driver", "sigterm"})
+KINDS_KNOWN = frozenset({"kill", "hang", "nan", "oom", "driver", "head", "sigterm"})
+"""All kinds of the contract; those in neither set above are refused until they work."""
+
+_FAULT = re.compile(r"(?P<kind>[a-z]+)(?::(?P<rank>\d+))?@(?P<step>\d+)")
+
+
+class BadChaos(ValueError):
+    """What was written names no fault that can be injected."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: what, where, and after which step."""
+
+    kind: str
+    step: int
+    rank: int | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.rank is None else f":{self.rank}"
+        return f"{self.kind}{where}@{self.step}"
+
+
+def parse(words: Iterable[str], *, world_size: int) -> tuple[Fault, ...]:
+    """Faults of `kill:1@60,driver@80`; raises BadChaos with a sentence for the user."""
+    faults = []
+    for word in (piece.strip() for line in words for piece in line.split(",") if piece.strip()):
+        match = _FAULT.fullmatch(word)
+        if match is None or match["kind"] not in KINDS_KNOWN:
+            raise BadChaos(f"{word!r} is no fault: write kill:RANK@STEP, driver@STEP or sigterm@STEP")
+        kind, rank = match["kind"], match["rank"]
+        if kind not in KINDS_IN_RANK | KINDS_OUTSIDE:
+            raise BadChaos(f"{word!r}: {kind} is not there yet; kill, driver and sigterm are")
+        if (rank is None) == (kind in KINDS_IN_RANK):
+            raise BadChaos(f"{word!r}: kill needs a rank, as in kill:1@60; driver and sigterm take none")
+        if rank is not None and int(rank) >= world_size:
+            raise BadChaos(f"{word!r}: there are ranks 0 to {world_size - 1}")
+        faults.append(Fault(kind, int(match["step"]), None if rank is None else int(rank)))
+    return tuple(faults)

@@ -1,0 +1,152 @@
+"""The supervisor's hand on the store: one thread that claims, takes and ends epochs, and answers with events."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ultrathink_api.errors import Problem, Refused
+from ultrathink_api.protocol import RunConfig
+from ultrathink_store.backend import StorageSettings
+from ultrathink_store.job import EpochTaken, JobStore, open_job
+from ultrathink_store.opening import probe
+from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Start
+from ultrathink_trainer.supervisor import events as ev
+
+PASSING_CODES = frozenset({"UTK0305", "UTK0306", "UTK0308"})
+"""Refusals of a store that may pass: it does not answer, is full, or failed."""
+LOCAL_PATIENCE = 30.0
+CLUSTER_PATIENCE = 600.0
+"""How long a store may be away before the job is given up; somebody looks at a laptop."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+
+
+def utc_now() -> str:
+    """Time as the records write it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def storage_settings(config: RunConfig) -> StorageSettings:
+    """How the store is reached."""
+    storage = config.storage
+    return StorageSettings(
+        endpoint=storage.endpoint,
+        region=storage.region,
+        addressing=storage.addressing,
+        credentials=Path(storage.credentials) if storage.credentials else None,
+    )
+
+
+def open_store_of(config: RunConfig) -> JobStore:
+    """The job's folder, as supervisor and ranks see it."""
+    return open_job(config.storage.uri, config.namespace or None, config.job, config.uid, storage_settings(config))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The outcome as it is stored, and what re-hashing the newest checkpoint showed."""
+
+    outcome: Outcome | None
+    checkpoint: CheckpointRef | None
+    verified: bool
+
+
+class LedgerThread:
+    """Does one thing after another, away from the loop that must not wait for a store."""
+
+    def __init__(self, config: RunConfig, post: Callable[[object], None]) -> None:
+        self._config, self._post = config, post
+        self._work: queue.SimpleQueue[Callable[[], object | None] | None] = queue.SimpleQueue()
+        self._job: JobStore | None = None
+        self._parent: CheckpointRef | None = None
+        self.outcome: Outcome | None = None
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    def open(self) -> None:
+        self._work.put(self._open)
+
+    def take(self, order: ev.TakeEpoch, fired: tuple[str, ...]) -> None:
+        self._work.put(lambda: self._take(order, fired))
+
+    def end(self, number: int, end: End) -> None:
+        self._work.put(lambda: self._end(number, end))
+
+    def finish(self, outcome: Outcome | None, *, write: bool = True) -> None:
+        """Verify the newest checkpoint, and write the outcome, if there is one and it is to last."""
+        self._work.put(lambda: self._finish(outcome, write))
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            answer = self._patiently(work)
+            if answer is not None:
+                self._post(answer)
+
+    def _patiently(self, work: Callable[[], object | None]) -> object | None:
+        patience = LOCAL_PATIENCE if self._config.local else CLUSTER_PATIENCE
+        until = time.monotonic() + patience
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return work()
+            except Refused as refused:
+                if refused.problem.code not in PASSING_CODES or time.monotonic() + pause > until:
+                    return ev.GaveUp(refused.problem)
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            except Exception as error:
+                # A thread that dies in silence would leave the job waiting for ever.
+                fix = "report it with the supervisor's log"
+                return ev.GaveUp(Problem("UTK0407", "", f"{type(error).__name__}: {error}", fix))
+
+    def _open(self) -> ev.Opened:
+        job = open_store_of(self._config)
+        probe(job.store)
+        self._job = job
+        self._parent = job.claim(self._config.resume).parent
+        self.outcome = job.outcome()
+        epochs, newest = self._read()
+        return ev.Opened(epochs, newest, self.outcome is not None)
+
+    def _read(self) -> tuple[tuple[Epoch, ...], CheckpointRef | None]:
+        assert self._job is not None, "opened first"
+        epochs = tuple(self._job.epochs())
+        if not epochs:
+            return epochs, self._parent
+        newest = self._job.newest()
+        return epochs, newest.ref if newest else None
+
+    def _take(self, order: ev.TakeEpoch, fired: tuple[str, ...]) -> ev.EpochTaken:
+        assert self._job is not None, "opened first"
+        number = order.number
+        while True:
+            start = Start(
+                epoch=number,
+                parent=self._read()[1],
+                cause=order.cause,
+                created_at=utc_now(),
+                chaos={"fired": list(fired)} if fired else None,
+            )
+            try:
+                self._job.take_epoch(number, start)
+            except EpochTaken as taken:
+                number = taken.newest + 1
+            else:
+                return ev.EpochTaken(start)
+
+    def _end(self, number: int, end: End) -> ev.EpochEnded:
+        assert self._job is not None, "opened first"
+        self._job.end_epoch(number, end)
+        return ev.EpochEnded(*self._read())
+
+    def _finish(self, outcome: Outcome | None, write: bool) -> Ended:
+        if self._job is None:
+            return Ended(outcome, None, False)
+        newest = self._read()[1] if self._job.epochs() else None
+        verified = bool(newest and self._job.verify(newest).ok)
+        if outcome is not None and write:
+            outcome = self._job.write_outcome(outcome.model_copy(update={"checkpoint": newest}))
+        return Ended(outcome, newest, verified)

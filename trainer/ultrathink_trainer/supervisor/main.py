@@ -1,0 +1,385 @@
+"""The supervisor's loop: everything that happens passes the ladder here, and what it orders is done here."""
+
+import logging
+import os
+import queue
+import shutil
+import signal
+import threading
+import time
+import uuid
+from typing import IO, Any
+
+from ultrathink_api import protocol
+from ultrathink_api.causes import Cause
+from ultrathink_api.errors import Problem
+from ultrathink_api.protocol import Command, RunConfig
+from ultrathink_store.records import Outcome
+from ultrathink_trainer.runtime import processes, raynode
+from ultrathink_trainer.runtime.chaos import Fault, parse
+from ultrathink_trainer.runtime.client import read_token
+from ultrathink_trainer.supervisor import events as ev
+from ultrathink_trainer.supervisor import server, status
+from ultrathink_trainer.supervisor.account import BUCKETS, Account, ratio
+from ultrathink_trainer.supervisor.children import Child, end_all
+from ultrathink_trainer.supervisor.gate import Gate
+from ultrathink_trainer.supervisor.ladder import Ladder, Limits, State
+from ultrathink_trainer.supervisor.ledger import Ended, LedgerThread, utc_now
+from ultrathink_trainer.supervisor.metrics import CONTENT_TYPE, TrainerMetrics
+from ultrathink_trainer.supervisor.report import Reporter
+from ultrathink_trainer.supervisor.service import ControlService, Limited, View
+from ultrathink_trainer.supervisor.status import Training
+
+log = logging.getLogger("ultrathink.supervisor")
+
+TICK_SECONDS = 0.5
+ORPHAN_GRACE = 5.0
+"""Whoever started a local run is gone: save if it can be done at once, then leave nothing behind."""
+LEAVE_MARGIN = 15.0
+"""Over the grace, for END, the verification and Ray."""
+START_LIMIT = 300.0
+"""A laptop whose Ray has placed no worker by then never will; on a cluster the operator judges."""
+EXIT_CODES = {"Succeeded": 0, "Failed": 5, "Suspended": 0}
+
+
+class StoreReady:
+    """The TCPStore of the ranks listens."""
+
+    def __init__(self, store: object) -> None:
+        self.store = store
+
+
+class Supervisor:
+    """Single-threaded, but for the threads that only leave events: HTTP, the ledger, the import of torch."""
+
+    def __init__(self, config: RunConfig, config_file: str, entry: str, out: IO[str]) -> None:
+        self._config = config
+        self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
+        post = self._events.put
+        self._began = time.monotonic()
+        self._incarnation = uuid.uuid4().hex
+        self._ledger = LedgerThread(config, post)
+        self._gate = Gate(post)
+        self._report = Reporter(out)
+        self._metrics = TrainerMetrics(config.job, config.namespace)
+        self._training = Training(of=int(config.plan["steps"]))
+        self._account = Account(self._began)
+        budget = config.spec.restart.budget
+        limits = Limits(budget.max, budget.without_progress, float(config.spec.checkpoint.grace_seconds))
+        self._ladder = Ladder(nodes=config.nodes, ranks_per_node=config.ranks_per_node, limits=limits, now=utc_now())
+        self._faults = list(parse(config.chaos, world_size=config.nodes * config.ranks_per_node))
+        self._fired: list[str] = []
+        self._service = ControlService(config, self._incarnation, self._gate, post)
+        self._store: object | None = None
+        self._joined: dict[str, ev.Joined] = {}
+        self._ended: Ended | None = None
+        self._phase = ""
+        self._fault_at: float | None = None
+        self._last_step_at: float | None = None
+        self._leave_at: float | None = None
+        ip = os.environ.get(protocol.POD_IP_ENV) or config.head
+        self._ray = Child("ray", lambda: raynode.head_command(config, ip), raynode.environment(config))
+        self._driver = Child(
+            "driver",
+            lambda: processes.python("ultrathink_trainer.driver", "--config", config_file),
+            raynode.environment(config),
+        )
+        agent = processes.python("ultrathink_trainer.agent", "--config", config_file, "--entry", entry)
+        self._agent = Child("agent", lambda: agent)
+        self._children = [self._driver, self._ray, self._agent]
+
+    def run(self) -> int:
+        """Until the job has ended (a laptop) or a signal says so; the exit code."""
+        processes.adopt_orphans()
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(signum, lambda number, frame: self._events.put(number))
+        self._serve()
+        self._ledger.open()
+        self._ray.start()
+        if self._config.agent_in_head:
+            self._agent.start()
+        self._driver.start()
+        threading.Thread(target=self._hold_store, name="store", daemon=True).start()
+        try:
+            while not self._over():
+                self._turn()
+        finally:
+            end_all(self._children, raynode.DRAIN_SECONDS if not self._config.local else 0.0)
+            if self._config.local:
+                shutil.rmtree(self._config.directory, ignore_errors=True)
+        return EXIT_CODES.get(self._phase, 1)
+
+    def _serve(self) -> None:
+        config = self._config
+        host = "127.0.0.1" if config.local else "0.0.0.0"
+        token = read_token(config.tokens, protocol.CONTROL_TOKEN)
+        server.serve_control(self._service, token, host, config.ports.control)
+        port = server.serve_metrics(self._metrics.exposition, CONTENT_TYPE, host, config.ports.metrics)
+        self._report.run(config.uid, job=config.job, metrics=f"http://{config.head}:{port}{protocol.METRICS_PATH}")
+        self._report.plan(config.plan)
+
+    def _hold_store(self) -> None:
+        """Importing torch takes seconds: Ray starts meanwhile."""
+        try:
+            from torch.distributed import TCPStore
+
+            port = self._config.ports.store
+            self._events.put(StoreReady(TCPStore(self._config.head, port, None, True, wait_for_workers=False)))
+        except Exception as error:
+            fix = "free the port, or reinstall torch"
+            self._events.put(ev.GaveUp(Problem("UTK0407", "", f"the ranks' meeting point cannot open: {error}", fix)))
+
+    # One turn
+
+    def _turn(self) -> None:
+        try:
+            event: object | None = self._events.get(timeout=TICK_SECONDS)
+        except queue.Empty:
+            event = None
+        now = time.monotonic()
+        self._tend(now)
+        if event is not None:
+            self._take(event, now)
+        self._gate.look()
+        self._feed(ev.Tick(), now)
+        self._show(now)
+
+    def _take(self, event: object, now: float) -> None:
+        match event:
+            case int():
+                if event != signal.SIGCHLD:
+                    self._leave(now)
+            case StoreReady():
+                self._store = event.store
+                for joined in self._joined.values():
+                    self._feed(joined, now)
+            case ev.Joined():
+                self._joined[event.node] = event
+                if self._store is not None:
+                    self._feed(event, now)
+            case ev.Left():
+                self._joined = {node: j for node, j in self._joined.items() if j.worker != event.worker}
+                self._feed(event, now)
+            case ev.Opened():
+                self._open(event, now)
+            case ev.EpochEnded() | ev.EpochTaken() | ev.RankExit() | ev.NodeIdle():
+                self._feed(event, now)
+            case ev.StopAsked() | ev.RestartAsked():
+                self._feed(event, now)
+            case ev.RankRecord():
+                self._feed(event, now)
+                self._record(event.epoch, event.record, now)
+            case ev.GaveUp() if self._ladder.state is State.ENDED:
+                self._close(Ended(None, None, False), now)
+            case ev.GaveUp():
+                self._feed(event, now)
+            case Limited():
+                self._ladder.limits = event.limits
+            case Ended():
+                self._close(event, now)
+
+    def _feed(self, event: ev.Event, now: float) -> None:
+        self._ladder.wall_clock = utc_now()
+        before = self._ladder.state
+        orders = self._ladder.handle(event, now)
+        if before is State.RUNNING and self._ladder.state is not State.RUNNING and self._fault_at is None:
+            self._fault_at = now
+        for order in orders:
+            log.debug("%s", order)
+            self._do(order, now)
+
+    def _do(self, order: ev.Order, now: float) -> None:
+        match order:
+            case ev.TakeEpoch():
+                self._ledger.take(order, tuple(self._fired))
+            case ev.StartRanks():
+                self._start_ranks(order)
+            case ev.StopRanks():
+                for worker in order.workers:
+                    self._gate.order(worker, Command(order=0, do="stop", epoch=order.epoch, save=order.save))
+            case ev.EndEpoch():
+                timings = self._account.attempt_ended(now)
+                recovery = self._training.recoveries.get(order.number)
+                if recovery is not None:
+                    timings["recovery"] = round(recovery, 3)
+                self._report.flush()
+                log.info("attempt %s ended: %s %s", order.number, order.end.cause or "completed", order.end.message)
+                self._ledger.end(order.number, order.end.model_copy(update={"timings": timings}))
+            case ev.Regroup():
+                for worker in order.workers:
+                    self._gate.order(worker, Command(order=0, do="regroup"))
+            case ev.Finish():
+                self._phase = order.phase
+                self._finish(order)
+            case ev.Stopped():
+                self._phase = "Suspended"
+                self._ledger.finish(None)
+
+    def _start_ranks(self, order: ev.StartRanks) -> None:
+        start = order.start
+        log.info("attempt %s starts from %s", start.epoch, start.parent or "nothing")
+        self._last_step_at = None
+        self._report.attempt(start, start.cause)
+        chaos = tuple(str(fault) for fault in self._faults if fault.rank is not None)
+        dumped = start.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for worker, first in order.first_rank.items():
+            self._gate.order(
+                worker, Command(order=0, do="start", epoch=start.epoch, first_rank=first, chaos=chaos, start=dumped)
+            )
+
+    # Records of ranks
+
+    def _record(self, epoch: int, record: dict[str, Any], now: float) -> None:
+        attempt = self._ladder.attempt
+        current = attempt is not None and attempt.start.epoch == epoch
+        seconds: float | None = None
+        recovery: float | None = None
+        match record["event"]:
+            case "chaos":
+                self._fire(record["fault"])
+                return
+            case "step" if current:
+                if self._last_step_at is None and self._fault_at is not None:
+                    recovery = self._training.recoveries[epoch] = now - self._fault_at
+                    self._fault_at = None
+                seconds = None if self._last_step_at is None else now - self._last_step_at
+                self._last_step_at = now
+                self._account.step(record["step"], now)
+            case "checkpoint" if current:
+                self._account.stalled(record["stallSeconds"], now)
+            case "eval" if current:
+                self._account.evaluated(now)
+            case "restored":
+                self._report.restored(epoch, record["step"])
+                if current:
+                    self._account.restored(record["seconds"], now)
+            case "failed":
+                log.warning("rank failed: %s", record.get("message", ""))
+        self._training.take(record, seconds, utc_now())
+        self._metrics.record(record, step_seconds=seconds, wall_clock=time.time())
+        self._report.record(epoch, record, recovery)
+        if record["event"] == "step":
+            self._inject(record["step"])
+
+    def _fire(self, fault: str) -> None:
+        log.warning("injected: %s", fault)
+        self._fired.append(fault)
+        self._faults = [f for f in self._faults if str(f) != fault]
+
+    def _inject(self, step: int) -> None:
+        for fault in [f for f in self._faults if f.rank is None and f.step <= step]:
+            self._fire(str(fault))
+            self._strike(fault)
+
+    def _strike(self, fault: Fault) -> None:
+        if fault.kind == "driver":
+            self._driver.signal(signal.SIGKILL)
+        elif fault.kind == "sigterm":
+            self._agent.signal(signal.SIGTERM)
+
+    # Beginning and end
+
+    def _open(self, event: ev.Opened, now: float) -> None:
+        spent = dict.fromkeys(BUCKETS, 0.0)
+        for epoch in event.epochs:
+            for bucket in BUCKETS:
+                spent[bucket] += epoch.end.timings.get(bucket, 0.0) if epoch.end else 0.0
+            fired = (epoch.start.chaos or {}).get("fired", [])
+            for fault in fired if isinstance(fired, list) else []:
+                self._fire(str(fault))
+        high = max((e.end.last_step or 0 for e in event.epochs if e.end), default=0)
+        self._account = Account(self._began, carried=spent, high_step=high)
+        self._training.step = event.newest.step if event.newest else 0
+        if event.epochs and event.epochs[-1].end is None:
+            self._fault_at = self._began
+        self._feed(event, now)
+        if event.ended:
+            assert self._ledger.outcome is not None
+            self._phase = self._ledger.outcome.phase
+            self._gate.end_all()
+            self._ledger.finish(self._ledger.outcome)
+
+    def _finish(self, order: ev.Finish) -> None:
+        self._gate.end_all()
+        problem = order.problem
+        detail: dict[str, Any] = {"reason": order.reason}
+        if problem is not None:
+            detail |= {"code": problem.code, "fix": problem.fix}
+        outcome = Outcome(
+            phase=order.phase,
+            cause=order.cause,
+            message=order.message,
+            step=self._training.step,
+            attempts=len(self._ladder.epochs),
+            ended_at=utc_now(),
+            detail=detail,
+        )
+        self._service.outcome_now = status.outcome_view(outcome)
+        self._ledger.finish(outcome, write=order.lasting)
+
+    def _close(self, ended: Ended, now: float) -> None:
+        """The last word."""
+        if self._ended is not None:
+            return
+        self._ended = ended
+        seconds = self._account.close(now)
+        facts: dict[str, Any] = {"phase": self._phase}
+        if ended.outcome is not None:
+            self._service.outcome_now = status.outcome_view(ended.outcome)
+        view = self._service.outcome_now
+        if view is not None:
+            facts |= {"reason": view.reason}
+            if view.phase == "Failed":
+                facts |= {"code": view.code, "message": view.message, "fix": view.fix}
+        saved = ended.checkpoint
+        facts |= {
+            "step": view.step if view is not None else self._training.step,
+            "attempts": len(self._ladder.epochs),
+            "goodput": {"ratio": ratio(seconds), "seconds": {k: round(v, 3) for k, v in seconds.items()}},
+            "checkpoint": {"step": saved.step, "uri": saved.uri, "verified": ended.verified} if saved else None,
+        }
+        self._report.summary(**facts)
+        if not self._config.local:
+            end_all(self._children, raynode.DRAIN_SECONDS)
+
+    def _leave(self, now: float) -> None:
+        """SIGTERM: save, stop, go. A second one, or one without anybody left to tell: at once."""
+        orphaned = self._config.local and os.getppid() == 1
+        if self._leave_at is not None or self._ladder.state is State.OPENING:
+            self._leave_at = now
+            return
+        grace = ORPHAN_GRACE if orphaned else self._ladder.limits.grace
+        self._leave_at = now + grace + (0 if orphaned else LEAVE_MARGIN)
+        reason = Cause.SUSPENDED if self._config.local else Cause.DRAINED
+        self._feed(ev.StopAsked(reason, grace=grace), now)
+
+    def _over(self) -> bool:
+        if self._ended is not None and (self._config.local or self._leave_at is not None):
+            return True
+        return self._leave_at is not None and time.monotonic() >= self._leave_at
+
+    def _tend(self, now: float) -> None:
+        processes.reap([child.process for child in self._children if child.process is not None])
+        if self._ladder.state in (State.STOPPED, State.ENDED):
+            return
+        if self._ray.tend(now):
+            # Its driver would hang on what is gone.
+            self._driver.signal(signal.SIGKILL)
+        if self._driver.tend(now):
+            self._feed(ev.DriverLost(), now)
+        if self._config.agent_in_head:
+            self._agent.tend(now)
+        never = not self._ladder.epochs and self._ladder.state is State.GATHERING
+        if self._config.local and never and now - self._began > START_LIMIT:
+            said = f"no worker of Ray Train within {START_LIMIT:.0f} s"
+            self._feed(ev.GaveUp(Problem("UTK0405", "", said, "see Ray's lines above; free CPU and memory")), now)
+
+    def _show(self, now: float) -> None:
+        seconds = self._account.read(now)
+        self._metrics.goodput(seconds)
+        self._service.view = View.of(
+            self._ladder, self._training, seconds, stepping=self._last_step_at is not None, verified=self._verified()
+        )
+
+    def _verified(self) -> bool:
+        return self._ended is not None and self._ended.verified

@@ -1,0 +1,152 @@
+"""What `/v1` answers, from a view that the supervisor's loop leaves: HTTP threads never touch the ladder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ultrathink_api.protocol import (
+    Command,
+    Info,
+    Member,
+    Outcome,
+    OutcomeView,
+    Progress,
+    RestartRequest,
+    RunConfig,
+    SpecChange,
+    SpecReply,
+    State,
+    StopRequest,
+    StopView,
+)
+from ultrathink_trainer.supervisor import events as ev
+from ultrathink_trainer.supervisor import status
+from ultrathink_trainer.supervisor.gate import Gate
+from ultrathink_trainer.supervisor.ladder import Ladder, Limits
+from ultrathink_trainer.supervisor.ladder import State as LadderState
+
+CONFIRMED = frozenset({LadderState.STOPPED, LadderState.ENDED})
+
+
+@dataclass(frozen=True)
+class View:
+    """One moment of the supervisor, complete and unchanging."""
+
+    state: State = "starting"
+    attempt: int = 0
+    joined: int = 0
+    quiet: bool = False
+    """No rank runs, and none will."""
+    fields: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rungs: Ladder,
+        training: status.Training,
+        seconds: Mapping[str, float],
+        *,
+        stepping: bool,
+        verified: bool,
+    ) -> "View":
+        began = training.seen_at is not None
+        fields = {
+            "attempt": status.attempt(rungs.epochs, 0),
+            "progress": training.progress() if began else None,
+            "checkpoint": training.newest(verified),
+            "goodput": status.goodput(seconds),
+            "restarts": status.restarts(rungs.epochs, training.recoveries),
+        }
+        return cls(
+            state=status.state(rungs, stepping=stepping),
+            attempt=rungs.epochs[-1].number if rungs.epochs else 0,
+            joined=len(rungs.ready()),
+            quiet=rungs.state in CONFIRMED,
+            fields=fields,
+        )
+
+
+@dataclass(frozen=True)
+class Limited:
+    """The spec changed in place."""
+
+    limits: Limits
+
+
+class ControlService:
+    """One supervisor's side of `/v1`."""
+
+    def __init__(self, config: RunConfig, incarnation: str, gate: Gate, post: Callable[[object], None]) -> None:
+        self._config, self._incarnation, self._gate, self._post = config, incarnation, gate, post
+        self._spec, self._generation = config.spec, config.generation
+        self._stop: StopRequest | None = None
+        self.view = View()
+        self.outcome_now: OutcomeView | None = None
+
+    def info(self) -> Info:
+        config, view = self._config, self.view
+        return Info(
+            job=config.job,
+            namespace=config.namespace,
+            uid=config.uid,
+            cluster=config.cluster,
+            generation=self._generation,
+            incarnation=self._incarnation,
+            attempt=view.attempt,
+            state=view.state,
+        )
+
+    def progress(self) -> Progress:
+        view = self.view
+        waiting = f"{view.joined} of {self._config.nodes} nodes are ready"
+        fields = dict(view.fields or {})
+        if fields.get("attempt") is not None:
+            fields["attempt"] = fields["attempt"].model_copy(update={"cluster": self._config.cluster})
+        return Progress(
+            uid=self._config.uid,
+            cluster=self._config.cluster,
+            generation=self._generation,
+            incarnation=self._incarnation,
+            state=view.state,
+            message=waiting if view.state in ("starting", "recovering") else "",
+            nodes_joined=view.joined,
+            stop=self._stop_view(),
+            outcome=self.outcome_now,
+            **fields,
+        )
+
+    def outcome(self) -> Outcome:
+        return Outcome(outcome=self.outcome_now)
+
+    def change(self, body: SpecChange) -> SpecReply:
+        """The restart budget changes in place; what else changed needs a new cluster, and the operator to make it."""
+        if body.generation <= self._generation:
+            return SpecReply(generation=self._generation, effect="none")
+        same = {"restart": body.spec.restart, "resume": body.spec.resume}
+        if self._spec.model_copy(update=same) != body.spec:
+            return SpecReply(generation=self._generation, effect="newCluster")
+        effect = "none" if body.spec == self._spec else "inPlace"
+        self._spec, self._generation = body.spec, body.generation
+        budget = body.spec.restart.budget
+        grace = float(body.spec.checkpoint.grace_seconds)
+        self._post(Limited(Limits(budget.max, budget.without_progress, grace)))
+        return SpecReply(generation=self._generation, effect=effect)
+
+    def stop(self, body: StopRequest) -> StopView:
+        if body.node is None:
+            self._stop = self._stop or body
+        self._post(ev.StopAsked(body.reason, body.node, body.grace_seconds))
+        return self._stop_view() or StopView(reason=body.reason, confirmed=False)
+
+    def restart(self, body: RestartRequest) -> Info:
+        self._post(ev.RestartAsked())
+        return self.info()
+
+    def attempt(self, body: Member, connected: Callable[[], bool]) -> Command:
+        return self._gate.exchange(body, connected)
+
+    def _stop_view(self) -> StopView | None:
+        if self._stop is None:
+            return None
+        saved = (self.view.fields or {}).get("checkpoint")
+        return StopView(reason=self._stop.reason, confirmed=self.view.quiet, step=saved.step if saved else None)

@@ -1,0 +1,107 @@
+"""Why an attempt failed, and whether another one may follow. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ultrathink_api.causes import FREE_CAUSES, USER_ERROR_EXIT_CODE, Cause
+from ultrathink_api.errors import Problem
+from ultrathink_store.records import CheckpointRef, Epoch
+
+TRANSIENT_CODES = frozenset({"UTK0305", "UTK0306", "UTK0308", "UTK0315"})
+"""Refusals of the store that another attempt may not meet again."""
+_CAUSE_BY_RANGE = {"UTK02": Cause.DATA_ERROR, "UTK03": Cause.STORE_ERROR}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What one rank said or did as it ended, or what became of its node."""
+
+    cause: Cause
+    primary: bool = True
+    """False: it only noticed that another one was gone."""
+    rank: int | None = None
+    node: str | None = None
+    exit_code: int | None = None
+    message: str = ""
+    problem: Problem | None = None
+    """Set: the job ends with it, no attempt follows."""
+
+
+def of_exit(rank: int, node: str, code: int, said: dict[str, object] | None) -> Failure:
+    """A rank's end, from its exit status and the `failed` record that it may have left."""
+    said = said or {}
+    message = str(said.get("message", ""))
+    raw = said.get("problem")
+    if isinstance(raw, dict):
+        problem = Problem(**{name: str(raw.get(name, "")) for name in ("code", "field", "message", "fix", "why")})
+        cause = _CAUSE_BY_RANGE.get(problem.code[:5], Cause.USER_ERROR)
+        final = problem.code not in TRANSIENT_CODES
+        return Failure(cause, True, rank, node, code, problem.message, problem if final else None)
+    if code == USER_ERROR_EXIT_CODE:
+        told = message or f"rank {rank} ended with exit code {code}"
+        fix = "read the rank's last lines, and correct the job"
+        return Failure(Cause.USER_ERROR, True, rank, node, code, told, Problem("UTK0401", "", told, fix))
+    if said.get("kind") == "peer":
+        return Failure(Cause.RANK_LOST, False, rank, node, code, message)
+    if said.get("kind") == "memory":
+        return Failure(Cause.OUT_OF_MEMORY, True, rank, node, code, message)
+    if code < 0 or not said:
+        told = message or (
+            f"rank {rank} was killed by signal {-code}" if code < 0 else f"rank {rank} ended with {code}"
+        )
+        return Failure(Cause.RANK_LOST, True, rank, node, code, told)
+    return Failure(Cause.INTERNAL, True, rank, node, code, message)
+
+
+def choose(failures: Sequence[Failure]) -> Failure:
+    """The one that explains the others: what ends the job, then what was seen first of the primary ones."""
+    assert failures, "an attempt fails for a reason"
+    return min(failures, key=lambda f: (f.problem is None, not f.primary))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What of the restart budget is spent, read from the ledger."""
+
+    counted: int
+    free: int
+    without_progress: int
+
+
+def spent(epochs: Sequence[Epoch], newest: CheckpointRef | None) -> Budget:
+    """Counted failures, and those at the ledger's end since which no checkpoint was committed."""
+    counted = free = without = 0
+    for place, epoch in enumerate(epochs):
+        after = epochs[place + 1].start.parent if place + 1 < len(epochs) else newest
+        if after != epoch.start.parent:
+            without = 0
+        if epoch.end is None or epoch.end.cause is None:
+            continue
+        if epoch.end.cause in FREE_CAUSES:
+            free += 1
+        else:
+            counted += 1
+            without += 1
+    return Budget(counted, free, without)
+
+
+def refusal(budget: Budget, *, most: int, most_without_progress: int, last: Failure) -> Problem | None:
+    """Why no attempt may follow, or None."""
+    why = f"the last one: {last.cause}{f', {last.message}' if last.message else ''}"
+    if budget.without_progress >= most_without_progress:
+        return Problem(
+            "UTK0402",
+            "spec.restart.budget.withoutProgress",
+            f"{budget.without_progress} failures in a row without a new checkpoint; {why}",
+            "cure the cause, or save more often with spec.checkpoint.every",
+            why,
+        )
+    if budget.counted > most:
+        return Problem(
+            "UTK0403",
+            "spec.restart.budget.max",
+            f"{budget.counted} failures, {most} restarts allowed; {why}",
+            "cure the cause, or raise spec.restart.budget.max",
+            why,
+        )
+    return None
