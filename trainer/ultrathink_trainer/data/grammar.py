@@ -1,7 +1,7 @@
 """The grammar of the stories: which word can follow, how likely it is, and how much that says in nats.
 
-A story is a chain of beats; a beat is a line of words, some fixed, some drawn. Each drawn word is one token and the first
-word of a beat tells which beat it is, so the entropy of every token is known exactly, not estimated.
+A story is a chain of beats; a beat is a line of words, some fixed, some drawn. Each drawn word is one token and
+the first word of a beat tells which beat it is, so the entropy of every token is known exactly, not estimated.
 """
 
 import math
@@ -40,7 +40,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in a beat. The word is drawn from the table's row of an earlier word (`given`), and remembered as `name`."""
+    """A place in a beat: the word is drawn from the row of an earlier word (`given`), and remembered as `name`."""
 
     name: str
     given: str
@@ -71,7 +71,7 @@ def follows(name: str, given: str, row: Mapping[str, Choice]) -> Slot:
     return Slot(name, given, row)
 
 
-def _interleaved(groups: Iterable[list[str]]) -> list[str]:
+def _interleaved(groups: Iterable[tuple[str, ...]]) -> list[str]:
     return [word for rank in zip(*groups, strict=True) for word in rank]
 
 
@@ -93,7 +93,7 @@ def _without(name: str) -> Choice:
     return Choice.of(weights)
 
 
-def _by_category(table: Mapping[str, list[str]]) -> dict[str, Choice]:
+def _by_category(table: Mapping[str, tuple[str, ...]]) -> dict[str, Choice]:
     return {thing: zipf(table[_CATEGORY[thing]]) for thing in THINGS.words}
 
 

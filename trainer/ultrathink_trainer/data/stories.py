@@ -1,8 +1,8 @@
 """builtin://stories: endless small stories, generated from a grammar, so that a run needs no download.
 
-Row i of a split is a pure function of (seed, i): stories one after another, cut where the row ends. No document masks are
-needed, since stories of a row know nothing of each other. A story belongs to the held-out split if the hash of its
-tokens says so, hence no story is in both.
+Row i of a split is a pure function of (seed, i): stories one after another, cut where the row ends. No document
+masks are needed, since stories of a row know nothing of each other. A story belongs to the held-out split if the hash
+of its tokens says so, hence no story is in both.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Data parallelism by FSDP2: parameters, gradients and optimizer state are sharded over the ranks that see other rows."""
+"""Data parallelism by FSDP2: parameters, gradients and optimizer state are sharded over ranks that see other rows."""
 
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard

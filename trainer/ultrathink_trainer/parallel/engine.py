@@ -80,7 +80,10 @@ class Engine:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All tensors of a checkpoint by name, sharing storage with the live ones."""
-        return self.model.state_dict() | self.optimizer.moments()
+        state = self.model.state_dict()
+        if self.plan.model.tied_embeddings:  # one parameter, under its first name
+            state.pop("head.weight", None)
+        return state | self.optimizer.moments()
 
     def _counted(self, loss: torch.Tensor) -> torch.Tensor:
         return loss if self.world.counts_loss else torch.zeros_like(loss)

@@ -27,5 +27,5 @@ def parallelize(model: Transformer, world: World) -> None:
     """Tensor and sequence, then data. (Expert, activation checkpointing and compilation belong between them.)"""
     if world.size("tensor") > 1:
         split(model, world.mesh["tensor"])
-    # In a pipeline a stage runs many micro-batches; gathering its parameters for each of them would cost more than it frees.
+    # A pipeline's stage runs many micro-batches: to gather its parameters for each would cost more than it frees.
     shard(model, world.mesh["data"], reshard_after_forward=world.size("pipeline") == 1)

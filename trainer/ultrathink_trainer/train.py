@@ -1,0 +1,94 @@
+"""The training loop, as an algorithm.
+
+How the model is cut over ranks, where data come from and where checkpoints go is said elsewhere; here is only what
+happens, and in which order.
+"""
+
+import math
+
+from .checkpoint.checkpoints import Failed
+from .checkpoint.progress import Progress
+from .data.loader import Cursor, Loader
+from .data.source import Source, open_source
+from .optim.schedule import learning_rate
+from .parallel.engine import Engine
+from .run import Finish, Run
+
+HELD_OUT_BATCHES = 2
+"""Global batches in a measurement of held-out loss: always the same rows."""
+
+
+def train(run: Run) -> Finish:
+    """Train from the newest checkpoint, or from scratch, to the last step or until asked to stop."""
+    plan, world = run.plan, run.world
+    source = open_source(
+        plan.data_uri, seed=plan.seed, length=plan.batch.sequence_length, vocabulary=plan.model.vocabulary
+    )
+    loader = Loader(source, plan.batch.rows, rank=world.at("data"), ranks=world.size("data"))
+    engine = Engine(plan, world)
+    progress = restore(run, engine, source)
+
+    while progress.step < plan.steps:
+        step = progress.step + 1
+        run.begin(step)
+
+        rows, cursor = loader.next(progress.cursor)
+        measured = engine.forward_backward(rows)
+        word = run.agree(step, measured)
+        lr = learning_rate(step, peak=plan.optimizer.lr, steps=plan.steps, schedule=plan.schedule)
+        if not word.skip:  # a non-finite step changes nothing, on any rank
+            engine.update(lr, measured.grad_norm)
+        engine.clear()
+
+        progress = Progress(step, progress.tokens + plan.batch.tokens, engine.optimizer.updates, cursor)
+        run.report_step(step, measured, word, lr=lr, tokens=progress.tokens)
+
+        if step % plan.validation_every == 0 or step == plan.steps:
+            validate(run, engine, loader, source, step)
+        run.report_saved(run.checkpoints.result())
+        if word.stop or step == plan.steps:
+            break
+        if word.save:
+            save(run, engine, progress, busy=word.busy)
+
+    save_last(run, engine, progress)
+    return Finish("completed" if progress.step >= plan.steps else "stopped", progress.step)
+
+
+def restore(run: Run, engine: Engine, source: Source) -> Progress:
+    """Where the last attempt came to, or the beginning."""
+    began = run.clock()
+    progress, ref = run.checkpoints.restore(engine.tensors(), source.fingerprint)
+    if progress is None or ref is None:
+        return Progress(step=0, tokens=0, updates=0, cursor=Cursor(source.fingerprint))
+    engine.optimizer.updates = progress.updates
+    run.report_restored(progress.step, ref, run.clock() - began)
+    return progress
+
+
+def validate(run: Run, engine: Engine, loader: Loader, source: Source, step: int) -> None:
+    """Loss on held-out rows, beside the entropy of the data where that is known."""
+    loss = engine.evaluate([loader.held_out(batch) for batch in range(HELD_OUT_BATCHES)])
+    record = {"event": "eval", "step": step, "loss": loss, "perplexity": math.exp(loss)}
+    run.report(record if source.entropy is None else {**record, "entropy": source.entropy})
+
+
+def save(run: Run, engine: Engine, progress: Progress, *, busy: bool) -> None:
+    """Start a checkpoint, unless the last one is still being written somewhere: then this one is left out."""
+    if busy:
+        run.checkpoints.skipped += 1
+    else:
+        run.checkpoints.save(engine.tensors(), progress)
+    run.note_save(begun=not busy)
+
+
+def save_last(run: Run, engine: Engine, progress: Progress) -> None:
+    """The end of a run waits for its checkpoint: without it the run did not end well."""
+    run.report_saved(run.checkpoints.result(wait=True))
+    if progress.step == run.checkpoints.newest_step:
+        return  # nothing was done since
+    run.checkpoints.save(engine.tensors(), progress)
+    result = run.checkpoints.result(wait=True)
+    run.report_saved(result)
+    if isinstance(result, Failed):
+        raise result.refused()
