@@ -167,8 +167,11 @@ class ProcessCluster:
             wait_until(lambda: self._init() is None, DOWN_S, lambda: f"process {init} does not end")
         self._record.unlink(missing_ok=True)
         self._complete.unlink(missing_ok=True)
-        if Path("/sys/class/net", layout.HOST_LINK).exists():
-            _ip("link", "delete", layout.HOST_LINK)
+        link = Path("/sys/class/net", layout.HOST_LINK)
+        if link.exists():
+            with suppress(RuntimeError):  # it goes by itself too, with the other end's network
+                _ip("link", "delete", layout.HOST_LINK)
+            wait_until(lambda: not link.exists(), DOWN_S, lambda: f"{layout.HOST_LINK} does not go")
         _remove_pod_cgroups()
 
     def _lay_out(self) -> None:
