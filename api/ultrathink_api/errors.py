@@ -128,6 +128,8 @@ CODES: dict[str, Code] = {
         Code("UTK0511", "ClusterFailed", "The cluster could not do what was asked"),
         Code("UTK0512", "NamespaceMissing", "The namespace does not exist"),
         Code("UTK0513", "NameAmbiguous", "The name fits more than one job"),
+        Code("UTK0520", "NoStorage", "The job has no place for its checkpoints"),
+        Code("UTK0521", "OperatorMisconfigured", "The operator was started with settings that cannot work"),
         Code("UTK0600", "CommandFailed", "The command itself failed"),
         Code("UTK0601", "FileMissing", "The file does not exist"),
         Code("UTK0602", "FileUnfit", "The file cannot be read as a job"),

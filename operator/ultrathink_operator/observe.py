@@ -172,6 +172,12 @@ class Observed:
     """Whether everything above was listed at least once; before that, absence means nothing."""
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """Clusters of which anything is there."""
+        present = {s.meta.number for s in self.sets} | {s.meta.number for s in self.services}
+        return tuple(sorted(present))
+
+    @property
     def number(self) -> int:
         """The cluster that status names; 0 before the first."""
         return self.job.status.cluster.number if self.job.status.cluster else 0
@@ -268,7 +274,7 @@ def pod_view(raw: Mapping[str, Any]) -> PodView:
         unscheduled=_words(scheduled) if scheduled.get("status") == "False" else None,
         waiting=_words((container.get("state") or {}).get("waiting")),
         ended=_ended((container.get("lastState") or {}).get("terminated")),
-        image=(raw["spec"].get("containers") or ({},))[0].get("image", ""),
+        image=raw["spec"]["containers"][0].get("image", ""),
     )
 
 

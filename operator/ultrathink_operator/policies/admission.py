@@ -110,7 +110,7 @@ def _storage(spec: JobSpec, runtime: RuntimeSpec) -> Said | None:
     if place is None:
         fix = "set spec.checkpoint.uri, or storage.uri in the runtime"
         return Said(
-            "Admitted", "False", "NoStorage", f"UTK0501 spec.checkpoint.uri: no place for checkpoints (fix: {fix})"
+            "Admitted", "False", "NoStorage", f"UTK0520 spec.checkpoint.uri: no place for checkpoints (fix: {fix})"
         )
     if place.startswith("file:"):
         fix = "use a bucket, such as s3://runs"

@@ -58,14 +58,13 @@ def keep(seen: Observed, admitted: Admitted | None, now: float) -> Finding:
 def create(seen: Observed, admitted: Admitted, number: int) -> Finding:
     """All objects of a cluster, in an order that leaves nothing unseen if we die on the way."""
     first, *rest = rendering.objects(admitted.order(seen, number))
-    actions = (Create(first), CreateTokens(number), *(Create(manifest) for manifest in rest))
+    actions: tuple[Action, ...] = (Create(first), CreateTokens(number), *(Create(manifest) for manifest in rest))
     return Finding(actions=actions, status={"runtime": admitted.used})
 
 
 def clear_older(seen: Observed) -> Finding:
     """Every cluster below the number in status goes, whoever made it and when."""
-    present = {o.meta.number for o in (*seen.sets, *seen.services)}
-    older = sorted(n for n in present if 0 < n < seen.number)
+    older = [number for number in seen.numbers if 0 < number < seen.number]
     return Finding(actions=tuple(action for number in older for action in dismantle(seen, number)))
 
 

@@ -55,8 +55,7 @@ def clean(seen: Observed, now: float) -> Finding:
         return Finding(actions=tuple(actions), status=_released(seen))
     if left > 0:
         return Finding(actions=tuple(actions), wake_after=left)
-    numbers = sorted({o.meta.number for o in (*seen.sets, *seen.services)})
-    actions += [action for number in numbers for action in cluster.dismantle(seen, number)]
+    actions += [action for number in seen.numbers for action in cluster.dismantle(seen, number)]
     lost = nodes.force(seen, now)
     return Finding(actions=(*actions, *lost.actions), status=_released(seen), wake_after=LOOK_AGAIN_S)
 

@@ -56,11 +56,20 @@ def merge(old: Iterable[Condition], said: Iterable[Said], generation: int, now: 
 
 def due_in(seen: Observed, new: JobStatus, now: float) -> float | None:
     """Seconds until `new` should be written: 0 is now, None is never."""
-    stored, wanted = dict(seen.job.stored_status), new.dump()
-    if stored == wanted:
+    changed = _changed(seen, new)
+    if not changed:
         return None
-    changed = {name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name)}
-    if not changed <= PROGRESS_FIELDS or "progress" not in stored:
+    if is_urgent(seen, new):
         return 0.0
-    last = seconds((stored["progress"] or {}).get("seenAt"))
+    last = seconds(seen.job.status.progress.seen_at if seen.job.status.progress else None)
     return 0.0 if last is None else max(0.0, last + PROGRESS_EVERY_S - now)
+
+
+def is_urgent(seen: Observed, new: JobStatus) -> bool:
+    """Whether more than mere progress would change."""
+    return not _changed(seen, new) <= PROGRESS_FIELDS or seen.job.status.progress is None
+
+
+def _changed(seen: Observed, new: JobStatus) -> set[str]:
+    stored, wanted = seen.job.stored_status, new.dump()
+    return {name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name)}

@@ -154,7 +154,7 @@ def _volumes(order: Order) -> list[Manifest]:
 
 
 def _mounts(order: Order) -> list[Manifest]:
-    mounts = [
+    mounts: list[Manifest] = [
         {"name": "config", "mountPath": CONFIG_FILE.rpartition("/")[0], "readOnly": True},
         {"name": "tokens", "mountPath": TOKENS_DIRECTORY, "readOnly": True},
         {"name": "shm", "mountPath": "/dev/shm"},

@@ -1,0 +1,93 @@
+"""All stores together, and what one job sees of them."""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from ultrathink_operator import kinds
+from ultrathink_operator.client import Api
+from ultrathink_operator.explain import Explainer
+from ultrathink_operator.kinds import Resource, View
+from ultrathink_operator.observe import House, JobView, Observed, PodView, RuntimeView, ServiceView, SetView, Trouble
+from ultrathink_operator.progress import Supervisors
+from ultrathink_operator.reflect import Reflector, Store
+
+Wake = Callable[[str], None]
+
+
+class World:
+    """The stores of every watched namespace. `wake` hears the UID of a job whenever something of it changed."""
+
+    def __init__(
+        self,
+        api: Api,
+        namespaces: Sequence[str | None],
+        house: House,
+        wake: Wake,
+        job_changed: Callable[[JobView], None],
+    ) -> None:
+        self.house, self._wake = house, wake
+        self.stores: dict[tuple[Resource, str | None], Store] = {}
+        special: dict[Resource, Callable[[View], None]] = {
+            kinds.JOB: lambda view: job_changed(cast(JobView, view)),
+            kinds.RUNTIME: self._runtime_changed,
+        }
+        for namespace in namespaces:
+            for resource, watched in kinds.WATCHED.items():
+                changed = special.get(resource) or self._waker(watched.job)
+                self.stores[resource, namespace] = Store(watched, namespace, changed)
+        self.reflectors = [Reflector(api, store) for store in self.stores.values()]
+
+    @property
+    def synced(self) -> bool:
+        return all(store.synced for store in self.stores.values())
+
+    def store(self, resource: Resource, namespace: str) -> Store:
+        return self.stores.get((resource, namespace)) or self.stores[resource, None]
+
+    def jobs(self) -> list[JobView]:
+        return [
+            cast(JobView, view)
+            for (resource, _), store in self.stores.items()
+            if resource is kinds.JOB
+            for view in store.all()
+        ]
+
+    def job(self, namespace: str, uid: str) -> JobView | None:
+        return next((cast(JobView, v) for v in self.store(kinds.JOB, namespace).of_job(uid)), None)
+
+    def observe(
+        self,
+        job: JobView,
+        supervisors: Supervisors,
+        explainer: Explainer,
+        troubles: tuple[Trouble, ...],
+    ) -> Observed:
+        """Everything that is known of one job, as a value."""
+        namespace, uid = job.meta.namespace, job.meta.uid
+        own = [self.store(resource, namespace) for resource in kinds.WATCHED]
+        kept = tuple(store.trouble for store in own if store.trouble)
+
+        def of(resource: Resource) -> tuple[View, ...]:
+            return self.store(resource, namespace).of_job(uid)
+
+        runtimes = [r for r in self.store(kinds.RUNTIME, namespace).all() if r.meta.namespace == namespace]
+        return Observed(
+            job=job,
+            house=self.house,
+            runtimes=cast(tuple[RuntimeView, ...], tuple(sorted(runtimes, key=lambda r: r.meta.name))),
+            sets=cast(tuple[SetView, ...], of(kinds.STATEFUL_SET)),
+            services=cast(tuple[ServiceView, ...], of(kinds.SERVICE)),
+            pods=cast(tuple[PodView, ...], of(kinds.POD)),
+            explanations=explainer.of_job(uid),
+            supervisor=supervisors.view(uid),
+            troubles=(*kept, *troubles),
+            synced=not kept and all(store.synced for store in own),
+        )
+
+    def _waker(self, job: Callable[[View], str]) -> Callable[[View], None]:
+        return lambda view: self._wake(job(view))
+
+    def _runtime_changed(self, view: View) -> None:
+        for job in self.jobs():
+            if job.meta.namespace == view.meta.namespace:
+                self._wake(job.meta.uid)
