@@ -19,6 +19,7 @@ def build_model(plan: Plan, world: World) -> Transformer:
         model = Transformer(plan.model, world.stage_of(plan)).to(DTYPES[plan.precision])
     parallelize(model, world)
     model.to_empty(device=world.device)
+    model.tie()
     initialise(model, plan.seed)
     return model.train()
 

@@ -1,5 +1,7 @@
 """Tensor and sequence parallelism: wide matrices are split, and between them each rank holds its own positions."""
 
+import warnings
+
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
@@ -33,6 +35,8 @@ class OwnTokens(ParallelStyle):
 
 def split(model: Transformer, mesh: DeviceMesh) -> None:
     """Apply to a stage; the experts stay whole on every tensor rank."""
+    # The logits are a view of a DTensor; nobody writes into them, so FSDP's warning is about nothing.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     for block in model.layers.values():
         styles: dict[str, ParallelStyle] = {
             "attn_norm": SequenceParallel(),

@@ -1,0 +1,143 @@
+"""The model and its training once more, written as plainly as can be and with nothing of the trainer: what every layout
+is compared with. Parameters are a dictionary by checkpoint name."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ultrathink_planner import ModelShape, Plan
+
+BALANCE_STEP = 1e-3
+
+
+def rms_norm(x, weight, epsilon):
+    return x / torch.sqrt((x * x).mean(-1, keepdim=True) + epsilon) * weight
+
+
+def rotate(x_THD, theta):
+    positions, _, width = x_THD.shape
+    half = width // 2
+    angles = torch.outer(torch.arange(positions).float(), theta ** -(torch.arange(0, width, 2).float() / width))
+    cos, sin = angles.cos().to(x_THD.dtype)[:, None], angles.sin().to(x_THD.dtype)[:, None]
+    a, b = x_THD[..., :half], x_THD[..., half:]
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+
+
+def attention(x_TH, p, at, shape):
+    """One row, head by head."""
+
+    def heads(name, count):
+        return (x_TH @ p[f"{at}.{name}.weight"].T).reshape(len(x_TH), count, shape.head_dim)
+
+    q, k, v = heads("q", shape.heads), heads("k", shape.kv_heads), heads("v", shape.kv_heads)
+    if shape.qk_norm:
+        q = rms_norm(q, p[f"{at}.q_norm.weight"], shape.norm_epsilon)
+        k = rms_norm(k, p[f"{at}.k_norm.weight"], shape.norm_epsilon)
+    q, k = rotate(q, shape.rope_theta), rotate(k, shape.rope_theta)
+    future = torch.ones(len(x_TH), len(x_TH), dtype=torch.bool).triu(1)
+    mixed = []
+    for head in range(shape.heads):
+        group = head // (shape.heads // shape.kv_heads)
+        scores = (q[:, head] @ k[:, group].T / math.sqrt(shape.head_dim)).masked_fill(future, -math.inf)
+        mixed.append(scores.softmax(-1) @ v[:, group])
+    return torch.cat(mixed, -1) @ p[f"{at}.o.weight"].T
+
+
+def silu(x):
+    return x * torch.sigmoid(x)
+
+
+def swiglu(x, gate, up, down):
+    return (silu(x @ gate.T) * (x @ up.T)) @ down.T
+
+
+def mlp(x, p, at):
+    return swiglu(x, *(p[f"{at}.{name}.weight"] for name in ("gate", "up", "down")))
+
+
+def experts(x_TH, p, at, moe, bias, counts):
+    """Token by token, expert by expert."""
+    rows = []
+    for x in x_TH:
+        logits = p[f"{at}.router.weight"] @ x
+        scores = logits.softmax(-1) if moe.router == "softmax" else logits.sigmoid()
+        wanted = scores.detach() if bias is None else scores.detach() + bias
+        chosen = sorted(range(moe.experts), key=lambda e: (-wanted[e].item(), e))[: moe.top_k]
+        total = sum(scores[e] for e in chosen) if moe.norm_top_k else 1.0
+        y = torch.zeros_like(x)
+        for e in chosen:
+            counts[e] += 1
+            gate, up = p[f"{at}.experts.gate_up"][e].split(moe.intermediate)
+            y = y + scores[e] / total * swiglu(x, gate, up, p[f"{at}.experts.down"][e])
+        rows.append(y)
+    y_TH = torch.stack(rows)
+    return y_TH + mlp(x_TH, p, f"{at}.shared") if moe.shared else y_TH
+
+
+def logits(tokens_T, p, shape: ModelShape, biases, counts):
+    x_TH = p["embed.weight"][tokens_T]
+    for layer in range(shape.layers):
+        at = f"layers.{layer}"
+        x_TH = x_TH + attention(rms_norm(x_TH, p[f"{at}.attn_norm.weight"], shape.norm_epsilon), p, f"{at}.attn", shape)
+        normed = rms_norm(x_TH, p[f"{at}.mlp_norm.weight"], shape.norm_epsilon)
+        if shape.moe is None:
+            x_TH = x_TH + mlp(normed, p, f"{at}.mlp")
+        else:
+            bias = biases[layer] if shape.moe.balance == "bias" else None
+            x_TH = x_TH + experts(normed, p, f"{at}.moe", shape.moe, bias, counts[layer])
+    head = p["embed.weight"] if shape.tied_embeddings else p["head.weight"]
+    return rms_norm(x_TH, p["norm.weight"], shape.norm_epsilon) @ head.T
+
+
+@dataclass
+class Trained:
+    """What training came to."""
+
+    losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    parameters: dict[str, torch.Tensor] = field(default_factory=dict)
+    biases: torch.Tensor | None = None
+
+
+def train(plan: Plan, start: dict[str, torch.Tensor], batches: Sequence[tuple], rates: Sequence[float]) -> Trained:
+    """Plain training on whole batches of (tokens, labels)."""
+    shape = plan.model
+    parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
+    moments = {name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in start.items()}
+    experts_count = shape.moe.experts if shape.moe else 1
+    biases = torch.zeros(shape.layers, experts_count, dtype=torch.float64)
+    result = Trained()
+    for step, ((tokens_BT, labels_BT), rate) in enumerate(zip(batches, rates, strict=True), start=1):
+        counts = torch.zeros(shape.layers, experts_count, dtype=torch.int64)
+        nats = []
+        for tokens, labels in zip(tokens_BT, labels_BT, strict=True):
+            chances = logits(tokens, parameters, shape, biases, counts).log_softmax(-1)
+            nats += [-chances[i, label] for i, label in enumerate(labels.tolist()) if label >= 0]
+        loss = torch.stack(nats).sum() / len(nats)
+        gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
+        norm = math.sqrt(sum(g.square().sum().item() for g in gradients.values()))
+        scale = min(1.0, plan.clip_norm / norm) if plan.clip_norm else 1.0
+        with torch.no_grad():
+            for name, value in parameters.items():
+                adamw(value, gradients[name] * scale, moments[name], step, rate, plan.optimizer)
+        if shape.moe and shape.moe.balance == "bias":
+            direction = (counts.sum(1, keepdim=True) - counts * experts_count).sign().double()
+            biases += BALANCE_STEP * (direction - direction.mean(1, keepdim=True))
+        result.losses.append(loss.item())
+        result.norms.append(norm)
+    result.parameters = {name: value.detach() for name, value in parameters.items()}
+    result.biases = biases
+    return result
+
+
+def adamw(value, gradient, moments, step, rate, spec):
+    """As the paper writes it: decay apart from the gradient, moments corrected for their start at zero."""
+    first, second = moments
+    first.mul_(spec.beta1).add_(gradient * (1 - spec.beta1))
+    second.mul_(spec.beta2).add_(gradient * gradient * (1 - spec.beta2))
+    if value.ndim > 1:
+        value.mul_(1 - rate * spec.weight_decay)
+    corrected = (second / (1 - spec.beta2**step)).sqrt() + spec.epsilon
+    value.sub_(rate * first / (1 - spec.beta1**step) / corrected)

@@ -1,0 +1,113 @@
+"""Every layout trains the same model: losses within 1e-10, parameters within 1e-8 of each tensor's largest value."""
+
+from functools import cache
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from distributed import reference
+from distributed.layouts import ALONE, EXPERTS, LAYOUTS, job_plan, random_batches
+from distributed.ranks import run_ranks
+from ultrathink_trainer.data.loader import Rows
+from ultrathink_trainer.model.initialise import initialise
+from ultrathink_trainer.model.transformer import Transformer
+from ultrathink_trainer.parallel.engine import Engine
+from ultrathink_trainer.parallel.mesh import build_world
+
+STEPS = 3
+RATES = [3e-3, 2e-3, 1e-3]
+LOSS_TOLERANCE = 1e-10
+PARAMETER_TOLERANCE = 1e-8
+
+MODELS: dict[str, dict[str, Any]] = {
+    "dense": {"qkNorm": True},
+    "experts": {"moe": EXPERTS},
+}
+ONLY_ALONE: dict[str, dict[str, Any]] = {
+    "tied": {"tiedEmbeddings": True},
+    "sigmoid router, weights as they are, no shared expert, no balance": {
+        "moe": EXPERTS | {"router": "sigmoid", "normTopK": False, "shared": 0, "balance": "none"}
+    },
+}
+
+
+def train(layout: tuple[int, int, int], model: dict[str, Any]) -> list[dict[str, Any]]:
+    plan = job_plan(layout, model=model)
+    batches = random_batches(plan, STEPS)
+
+    def work(rank: int) -> dict[str, Any]:
+        world = build_world(plan.mesh, torch.device("cpu"))
+        engine = Engine(plan, world)
+        mine = slice(world.at("data"), None, world.size("data"))
+        shares = [Rows(tokens[mine], labels[mine]) for tokens, labels in batches]
+        losses, norms, loads = [], [], []
+        for rows, rate in zip(shares, RATES, strict=True):
+            measured = engine.forward_backward(rows)
+            engine.update(rate, measured.grad_norm)
+            engine.clear()
+            losses.append(measured.loss)
+            norms.append(measured.grad_norm)
+            loads.append(measured.load)
+        whole = {n: t.full_tensor() if hasattr(t, "full_tensor") else t for n, t in engine.tensors().items()}
+        return {"losses": losses, "norms": norms, "tensors": whole, "held out": engine.evaluate(shares), "loads": loads}
+
+    return run_ranks(plan.world_size, work)
+
+
+@cache
+def expected(name: str) -> reference.Trained:
+    plan = job_plan(ALONE, model=(MODELS | ONLY_ALONE)[name])
+    with torch.device("meta"):
+        model = Transformer(plan.model, plan.stages[0]).double()
+    model.to_empty(device="cpu")
+    model.tie()
+    initialise(model, plan.seed)
+    start = {parameter: value.detach() for parameter, value in model.named_parameters()}
+    return reference.train(plan, start, random_batches(plan, STEPS), RATES)
+
+
+def check(name: str, results: list[dict[str, Any]]) -> None:
+    wanted = expected(name)
+    tensors: dict[str, Any] = {}
+    for result in results:
+        assert result["losses"] == pytest.approx(wanted.losses, rel=0, abs=LOSS_TOLERANCE)
+        assert result["norms"] == pytest.approx(wanted.norms, rel=1e-10)
+        tensors |= result["tensors"]
+    assert {name for name in tensors if is_parameter(name)} == set(wanted.parameters)
+    for parameter, value in wanted.parameters.items():
+        assert furthest(tensors[parameter], value.numpy()) <= PARAMETER_TOLERANCE, parameter
+    if "layers.0.moe.bias" in tensors:
+        assert wanted.biases is not None
+        for layer, bias in enumerate(wanted.biases):
+            numpy.testing.assert_allclose(tensors[f"layers.{layer}.moe.bias"], bias.numpy(), rtol=0, atol=1e-15)
+            assert abs(bias.sum()) < 1e-6
+            assert bias.abs().max() > 0
+
+
+def is_parameter(name: str) -> bool:
+    return not name.startswith("optimizer.") and not name.endswith(".bias")
+
+
+def furthest(found: numpy.ndarray, wanted: numpy.ndarray) -> float:
+    """As a share of the tensor's largest value."""
+    return float(numpy.abs(found - wanted).max() / numpy.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", [*MODELS, *ONLY_ALONE])
+def test_one_process_trains_as_the_plain_loop_does(name: str) -> None:
+    check(name, train(ALONE, (MODELS | ONLY_ALONE)[name]))
+
+
+def test_tied_embeddings_stay_tied_when_cut() -> None:
+    check("tied", train(LAYOUTS["data 2, tensor 2"], ONLY_ALONE["tied"]))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_layout_trains_as_the_plain_loop_does(name: str, layout: tuple[int, int, int]) -> None:
+    results = train(layout, MODELS[name])
+    check(name, results)
+    held_out = {result["held out"] for result in results}
+    assert len(held_out) == 1
