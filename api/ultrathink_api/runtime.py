@@ -7,7 +7,7 @@ from pydantic import Field
 from ultrathink_api import GROUP_VERSION
 from ultrathink_api.base import Section, setting
 from ultrathink_api.job import Metadata
-from ultrathink_api.sections.workers import QUANTITY
+from ultrathink_api.sections.workers import QUANTITY, CpuQuantity
 
 KIND: Final = "UltraThinkRuntime"
 PLURAL = "ultrathinkruntimes"
@@ -64,12 +64,10 @@ class TolerationSpec(Section):
 class PodsSpec(Section):
     """What one pod may use, and where it may run."""
 
-    cpus: str | int = setting(
+    cpus: CpuQuantity = setting(
         "CPU of a worker, as a Kubernetes quantity. Default: 1.",
         effect="newCluster",
         default="1",
-        pattern=QUANTITY,
-        max_length=32,
     )
     memory: str = setting(
         "Memory of a worker, as a Kubernetes quantity. Default: 4Gi.",
@@ -78,12 +76,10 @@ class PodsSpec(Section):
         pattern=QUANTITY,
         max_length=32,
     )
-    head_cpus: str | int = setting(
+    head_cpus: CpuQuantity = setting(
         "CPU of the head, as a Kubernetes quantity. Default: 500m.",
         effect="newCluster",
         default="500m",
-        pattern=QUANTITY,
-        max_length=32,
     )
     head_memory: str = setting(
         "Memory of the head, as a Kubernetes quantity. Default: 4Gi.",

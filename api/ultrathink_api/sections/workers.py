@@ -1,8 +1,15 @@
 """spec.workers: how many ranks the job gets and what each worker may use."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from ultrathink_api.base import Section, setting
 
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+
+CpuQuantity = Annotated[str, Field(pattern=QUANTITY, max_length=32)] | Annotated[int, Field(ge=0)]
+"""Cores, as people write them: 2, "2" or 500m."""
 
 
 class WorkersSpec(Section):
@@ -18,11 +25,8 @@ class WorkersSpec(Section):
         ge=0,
         le=16,
     )
-    cpus: str | int | None = setting(
-        "CPU of one worker, as a Kubernetes quantity. Default: the runtime's.",
-        effect="newCluster",
-        pattern=QUANTITY,
-        max_length=32,
+    cpus: CpuQuantity | None = setting(
+        "CPU of one worker, as a Kubernetes quantity. Default: the runtime's.", effect="newCluster"
     )
     memory: str | None = setting(
         "Memory of one worker, as a Kubernetes quantity. Default: the runtime's.",
