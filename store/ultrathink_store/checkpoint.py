@@ -61,17 +61,18 @@ class Checkpoint:
     def verify(self) -> Verification:
         """Reads and hashes every byte."""
         try:
+            pieces = self.manifest.by_file()
+            check_headers(self._store, self.ref, self.manifest)
             for file in self.manifest.files:
-                check_header(self._store, self.ref, self.manifest, file)
-                self._verify_file(file)
+                self._verify_file(file, [piece for _, piece in pieces[file.name]])
         except Corrupt as corrupt:
             return Verification(self.ref, len(self.manifest.files), self.manifest.size, corrupt.reason)
         return Verification(self.ref, len(self.manifest.files), self.manifest.size)
 
-    def _verify_file(self, file: FileEntry) -> None:
+    def _verify_file(self, file: FileEntry, pieces: Iterable[Piece]) -> None:
         whole = hashlib.sha256()
         position = 0
-        for piece in sorted((piece for _, piece in self.manifest.pieces_of(file.name)), key=lambda piece: piece.start):
+        for piece in pieces:
             for data in self._runs(file.name, position, piece.start):
                 whole.update(data)
             whole.update(self.read_piece(piece))
@@ -100,7 +101,7 @@ class Checkpoint:
 def open_checkpoint(store: Store, ref: CheckpointRef) -> Checkpoint:
     """Reads the manifest strictly and looks at every file's size. Raises `Corrupt`."""
     manifest = load_manifest(store, ref)
-    check_all(manifest.files, lambda file: _check_size(store, ref, file))
+    _check_all(manifest.files, lambda file: _check_size(store, ref, file))
     return Checkpoint(store, ref, manifest)
 
 
@@ -120,18 +121,23 @@ def load_manifest(store: Store, ref: CheckpointRef) -> Manifest:
         raise Corrupt(ref, f"bad manifest: {error}") from error
 
 
-def check_header(store: Store, ref: CheckpointRef, manifest: Manifest, file: FileEntry) -> None:
-    """Whether a shard has its size and its own header agrees with the manifest. Raises `Corrupt`."""
-    _check_size(store, ref, file)
-    try:
-        check_shard(manifest, file, _header(store, shard_key(ref, file.name), file.size))
-    except Missing as gone:
-        raise Corrupt(ref, f"{file.name} is missing") from gone
-    except Unreadable as error:
-        raise Corrupt(ref, f"{file.name}: {error}") from error
+def check_headers(store: Store, ref: CheckpointRef, manifest: Manifest) -> None:
+    """Whether each shard has its size and its own header agrees with the manifest. Raises `Corrupt`."""
+    pieces = manifest.by_file()
+
+    def check(file: FileEntry) -> None:
+        _check_size(store, ref, file)
+        try:
+            check_shard(manifest, file, pieces[file.name], _header(store, shard_key(ref, file.name), file.size))
+        except Missing as gone:
+            raise Corrupt(ref, f"{file.name} is missing") from gone
+        except Unreadable as error:
+            raise Corrupt(ref, f"{file.name}: {error}") from error
+
+    _check_all(manifest.files, check)
 
 
-def check_all(files: Iterable[FileEntry], check: Callable[[FileEntry], None]) -> None:
+def _check_all(files: Iterable[FileEntry], check: Callable[[FileEntry], None]) -> None:
     """Checks files side by side; the first failure in their order is the one raised."""
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         for _ in pool.map(check, files):

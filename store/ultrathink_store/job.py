@@ -13,8 +13,7 @@ from ultrathink_store.checkpoint import (
     Checkpoint,
     Corrupt,
     Verification,
-    check_all,
-    check_header,
+    check_headers,
     load_manifest,
     open_checkpoint,
 )
@@ -204,7 +203,7 @@ class JobStore:
         try:
             data = encode(stored)
             read_manifest(data, ref)
-            check_all(stored.files, lambda file: check_header(self.store, ref, stored, file))
+            check_headers(self.store, ref, stored)
         except (Corrupt, Unreadable) as error:
             raise Refused.of(
                 "UTK0317",

@@ -93,9 +93,13 @@ class Manifest(Section):
             _check_runs(file, found)
         return self
 
-    def pieces_of(self, file: str) -> Iterable[tuple[TensorEntry, Piece]]:
-        """All pieces that lie in one file."""
-        return ((tensor, piece) for tensor in self.tensors.values() for piece in tensor.pieces if piece.file == file)
+    def by_file(self) -> dict[str, list[tuple[TensorEntry, Piece]]]:
+        """The pieces that lie in each file, in the order of their bytes."""
+        found: dict[str, list[tuple[TensorEntry, Piece]]] = {file.name: [] for file in self.files}
+        for tensor in self.tensors.values():
+            for piece in tensor.pieces:
+                found[piece.file].append((tensor, piece))
+        return {name: sorted(pieces, key=lambda found: found[1].start) for name, pieces in found.items()}
 
 
 def read_manifest(data: bytes, ref: CheckpointRef) -> Manifest:
@@ -111,13 +115,15 @@ def shard_metadata(uid: str, epoch: int, step: int, rank: int) -> dict[str, str]
     return {"format": "ultrathink", "uid": uid, "epoch": str(epoch), "step": str(step), "rank": str(rank)}
 
 
-def check_shard(manifest: Manifest, file: FileEntry, header: Header) -> None:
+def check_shard(
+    manifest: Manifest, file: FileEntry, pieces: Iterable[tuple[TensorEntry, Piece]], header: Header
+) -> None:
     """Whether a shard's own header says what the manifest says of it."""
     expected = shard_metadata(manifest.uid, manifest.epoch, manifest.step, 0)
     found: Mapping[str, str] = {**header.metadata, "rank": "0"}
     if found != expected or file.name != f"shard-{header.metadata.get('rank')}.safetensors":
         raise Unreadable(f"{file.name} was written for another checkpoint or rank")
-    for tensor, piece in manifest.pieces_of(file.name):
+    for tensor, piece in pieces:
         span = header.tensors.get(piece.key)
         if span is None:
             raise Unreadable(f"{file.name} holds no tensor {piece.key}")
