@@ -1,6 +1,7 @@
 """The driver of Ray Train: a child of the supervisor that places one worker on each node, again and again."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from ultrathink_api.protocol import RunConfig
 from ultrathink_trainer.runtime import processes, raynode
+
+log = logging.getLogger("ultrathink.driver")
 
 LOOK_SECONDS = 0.2
 START_SECONDS = 600
@@ -28,6 +31,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="driver")
     parser.add_argument("--config", required=True)
     options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s driver: %(message)s", stream=sys.stderr)
     processes.die_with_parent(signal.SIGKILL)
     config = RunConfig.model_validate_json(Path(options.config).read_text())
     os.environ.update(ENVIRONMENT)
@@ -40,9 +44,12 @@ def main(argv: list[str]) -> int:
     from ultrathink_trainer.agent.agent import SOCKET
     from ultrathink_trainer.worker import relay
 
+    log.info("imported")
     while not raynode.answers(config):
         time.sleep(LOOK_SECONDS)
+    log.info("Ray answers")
     ray.init(address=raynode.address(config), log_to_driver=False, logging_level="WARNING")
+    log.info("connected")
     DataParallelTrainer(
         relay,
         train_loop_config={

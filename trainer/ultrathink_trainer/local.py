@@ -19,7 +19,7 @@ from ultrathink_api.errors import Refused
 from ultrathink_api.job import UltraThinkJob
 from ultrathink_api.protocol import CONTROL_TOKEN, RAY_TOKEN, Ports, RayNode, RunConfig, Storage
 from ultrathink_planner import Plan
-from ultrathink_store import layout
+from ultrathink_store import layout, open_job
 from ultrathink_trainer.runtime import processes
 from ultrathink_trainer.runtime.chaos import BadChaos, parse
 from ultrathink_trainer.zygote import DEFAULT_ENTRY
@@ -82,10 +82,15 @@ def _refuse_unfit(
         parse(chaos, world_size=plan.world_size)
     except BadChaos as bad:
         raise Refused.of("UTK0404", message=str(bad), fix="utk run --local FILE --chaos kill:1@60") from bad
-    if resume_uid is not None and not layout.is_uid(resume_uid):
+    if resume_uid is None:
+        return
+    known = layout.is_uid(resume_uid) and (
+        resume_uid in open_job(checkpoint_uri, None, job.metadata.name, resume_uid).ledger.uids()
+    )
+    if not known:
         raise Refused.of(
             "UTK0406",
-            message=f"{resume_uid!r} is not a uid",
+            message=f"{checkpoint_uri} holds no run {resume_uid!r} of {job.metadata.name}",
             fix="take the uid from the first line of the run to go on with",
         )
 
@@ -103,7 +108,7 @@ def _configure(
     tokens.mkdir(mode=0o700)
     for use in (CONTROL_TOKEN, RAY_TOKEN):
         (tokens / use).write_text(secrets.token_hex(32))
-    control, store, ray, dashboard, *_ = ports = free_ports(5)
+    control, store, ray, dashboard, metrics = free_ports(5)
     return RunConfig(
         job=job.metadata.name,
         # Whoever goes on with an old run is that run; a new one never takes over what is there.
@@ -114,7 +119,12 @@ def _configure(
         ranks_per_node=plan.world_size,
         head=HOST,
         ports=Ports(
-            control=control, metrics=metrics_port or ports[4], agent=0, store=store, ray=ray, dashboard=dashboard
+            control=control,
+            metrics=metrics_port or metrics,
+            agent=0,
+            store=store,
+            ray=ray,
+            dashboard=dashboard,
         ),
         directory=str(folder),
         tokens=str(tokens),

@@ -15,7 +15,8 @@ def main(argv: list[str]) -> int:
     processes.adopt_orphans()
     signals = processes.Signals(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
     processes.die_with_parent(signal.SIGTERM)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    # Ray's command line greets at length; what it has to complain about comes on stderr.
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline: float | None = None
     while child.poll() is None:
         left = None if deadline is None else deadline - time.monotonic()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -61,9 +62,10 @@ class Child:
 
 
 def end_all(children: list[Child], grace: float) -> None:
-    """End them together, then whatever they left to us."""
-    for child in children:
-        child.signal(15)
+    """End them together, then whatever they left to us. Without grace nobody is asked."""
+    if grace > 0:
+        for child in children:
+            child.signal(signal.SIGTERM)
     for child in children:
         child.end(grace)
     processes.kill_below(os.getpid())

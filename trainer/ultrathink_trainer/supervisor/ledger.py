@@ -10,9 +10,7 @@ from pathlib import Path
 
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.protocol import RunConfig
-from ultrathink_store.backend import StorageSettings
-from ultrathink_store.job import EpochTaken, JobStore, open_job
-from ultrathink_store.opening import probe
+from ultrathink_store import EpochTaken, JobStore, StorageSettings, open_job, probe
 from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Start
 from ultrathink_trainer.supervisor import events as ev
 

@@ -151,10 +151,12 @@ class Supervisor:
                     self._leave(now)
             case StoreReady():
                 self._store = event.store
+                log.info("ranks can meet")
                 for joined in self._joined.values():
                     self._feed(joined, now)
             case ev.Joined():
                 self._joined[event.node] = event
+                log.info("node %s: %s", event.node, "ready" if event.ready else "not ready")
                 if self._store is not None:
                     self._feed(event, now)
             case ev.Left():
