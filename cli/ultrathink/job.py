@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,7 +18,7 @@ from ultrathink_planner import plan as make_plan
 if TYPE_CHECKING:
     from ultrathink.cluster.connect import Cluster
     from ultrathink.cluster.jobs import Submitted
-    from ultrathink.local import LocalRun
+    from ultrathink.local import OnEvent
 
 
 class Job:
@@ -66,6 +66,14 @@ class Job:
     def set(self, path: str, value: Any) -> Job:
         """The same job with one field changed; paths start below `spec`."""
         return Job(self.source.set(path, value), self._cluster)
+
+    def with_steps(self, steps: int, said: str) -> Job:
+        """The same job with so many steps, whether it said steps or tokens."""
+        source = self.source.set("training.steps", steps, said)
+        training = (self.raw.get("spec") or {}).get("training")
+        if isinstance(training, dict) and "tokens" in training:
+            source = source.set("training.tokens", None, said)
+        return Job(source, self._cluster)
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -129,11 +137,21 @@ class Job:
         except Refused as refused:
             raise sources.Located(self.source, *refused.problems) from None
 
-    def run_local(self, *, chaos: str = "", resume: str | None = None) -> LocalRun:
-        """Trains on this machine: iterate over the result for the events; leave its `with` block and it is over."""
-        from ultrathink.local import LocalRun
+    def run_local(
+        self,
+        on_event: OnEvent = lambda event: None,
+        *,
+        chaos: Sequence[str] = (),
+        resume: str | None = None,
+        on_stop: Callable[[], None] = lambda: None,
+        log: IO[bytes] | None = None,
+    ) -> dict[str, Any]:
+        """Trains on this machine, hands on each event, and returns the last one, the summary."""
+        from ultrathink import local
 
-        return LocalRun.start(self.object, self.plan(), chaos=chaos, resume=resume)
+        return local.run(
+            self.object, self.plan(), chaos=chaos, resume=resume, on_event=on_event, on_stop=on_stop, log=log
+        )
 
     def submit(self, cluster: Cluster | None = None, *, dry_run: bool = False) -> Submitted:
         """Writes the job to a cluster; again and again if need be, only differences change anything."""

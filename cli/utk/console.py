@@ -13,6 +13,8 @@ ASCII = {"✓": "+", "✗": "x", "●": "*", "·": "-", "─": "-", "…": "..."
 PIPE_WIDTH = 0
 """No width: what goes into a pipe is never cut."""
 NARROW = 80
+ONE_LINE = 100
+"""Next commands longer than this stand on lines of their own, where they can be copied."""
 
 
 @dataclass(slots=True)
@@ -82,7 +84,11 @@ class Console:
         """What can be done now: at most three."""
         assert len(commands) <= 3, "three next commands are enough"
         if commands:
-            self.say(f"{self.paint('Next:', 'bold')} " + "  ·  ".join(commands))
+            together = "  ·  ".join(commands)
+            apart = len(together) > ONE_LINE
+            self.say(self.paint("Next:", "bold") + ("" if apart else f" {together}"))
+            for command in commands if apart else ():
+                self.say(f"  {command}")
 
     def stamp(self) -> str:
         """The time before a line in a pipe; nothing on a terminal, where the line is read as it comes."""

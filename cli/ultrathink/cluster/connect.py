@@ -1,0 +1,80 @@
+"""From a kubeconfig to a client, as kubectl finds it; what stands in the way is said with the way around it."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ultrathink_api.errors import Refused
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+DEFAULT_KUBECONFIG = "~/.kube/config"
+IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Whom we speak to, and the namespace that is meant where none is said."""
+
+    api: "ApiClient"
+    namespace: str
+
+
+def connect(
+    namespace: str = "", context: str = "", kubeconfig: str = "", environ: Mapping[str, str] | None = None
+) -> Cluster:
+    """The cluster that kubectl would speak to."""
+    from kubernetes import config
+    from kubernetes.client import ApiClient, Configuration
+
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings of retries would stand in our output
+    environ = os.environ if environ is None else environ
+    files = kubeconfig or environ.get("KUBECONFIG") or str(Path(DEFAULT_KUBECONFIG).expanduser())
+    if not any(Path(name).expanduser().is_file() for name in files.split(os.pathsep) if name):
+        if environ.get(IN_CLUSTER) and not kubeconfig:
+            config.load_incluster_config()
+            return Cluster(ApiClient(), namespace or _own_namespace())
+        raise _no_kubeconfig(files)
+    settings = Configuration()
+    settings.retries = False
+    try:
+        config.load_kube_config(files, context or None, client_configuration=settings, persist_config=False)
+        contexts, active = config.list_kube_config_contexts(files)
+    except (config.ConfigException, OSError, ValueError, TypeError) as error:
+        raise _unfit(files, context, error) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "yaml":
+            raise
+        raise _unfit(files, context, error) from error
+    chosen = next((c for c in contexts if c["name"] == context), None) if context else active
+    home = (chosen or {}).get("context", {}).get("namespace")
+    return Cluster(ApiClient(settings), namespace or home or "default")
+
+
+def _own_namespace() -> str:
+    path = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+    return path.read_text().strip() if path.is_file() else "default"
+
+
+def _no_kubeconfig(files: str) -> Refused:
+    return Refused.of(
+        "UTK0501",
+        field=files,
+        message="there is no kubeconfig, so no cluster to speak to",
+        fix="name one with --kubeconfig or KUBECONFIG; or make a cluster, which writes one (kind create cluster); "
+        "or train right here: utk run --local FILE",
+    )
+
+
+def _unfit(files: str, context: str, error: Exception) -> Refused:
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Refused.of(
+        "UTK0502",
+        field=f"--context {context}" if context else files,
+        message=f"the kubeconfig {files} cannot be used: {said}",
+        fix="kubectl config get-contexts shows what there is",
+    )
