@@ -1,12 +1,15 @@
 """Which checkpoints count: a pure question about epochs and the parents that their STARTs name."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ultrathink_api.errors import Refused
 from ultrathink_store.chain import Chain
 from ultrathink_store.records import CheckpointRef, Start
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 
 Parent = tuple[str, int, int] | None
 History = dict[tuple[str, int], tuple[Parent, list[int]]]
@@ -74,6 +77,7 @@ def test_a_chain_that_leads_nowhere_is_refused(history: History) -> None:
         found(history)
 
 
+@unhurried
 @given(st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(1, 9), max_size=3, unique=True)), max_size=6))
 def test_what_counts_is_exactly_what_the_training_went_through(attempts: list[tuple[int, list[int]]]) -> None:
     """A model of training: each attempt goes on from a known state, does steps and commits some of them."""

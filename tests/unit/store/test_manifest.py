@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ultrathink_store.manifest import Manifest, read_manifest
 from ultrathink_store.records import CheckpointRef, Unreadable, decode, encode
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 
 UID = "0b5f3c1e-9a51-4c1e-8f7e-0d9b6f6f2a11"
 REF = CheckpointRef(uid=UID, epoch=2, step=50)
@@ -169,6 +172,7 @@ json_values = st.recursive(
 )
 
 
+@unhurried
 @given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=8), json_values, max_size=4))
 def test_state_comes_back_exactly_with_all_digits(state: dict[str, Any]) -> None:
     manifest = read(honest()).model_copy(update={"state": state})

@@ -2,10 +2,13 @@
 
 import math
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ultrathink_store.pieces import Box, cut, tile
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 
 shapes = st.lists(st.integers(0, 7), max_size=4).map(tuple)
 
@@ -18,6 +21,7 @@ def _elements(shape: tuple[int, ...], box: Box) -> list[int]:
     return found
 
 
+@unhurried
 @given(shapes, st.sampled_from([1, 2, 4, 8]), st.integers(1, 8))
 def test_pieces_in_order_are_the_bytes_of_the_tensor_in_order(shape: tuple[int, ...], item: int, items: int) -> None:
     boxes = list(cut(shape, item, most=item * items))
@@ -25,6 +29,7 @@ def test_pieces_in_order_are_the_bytes_of_the_tensor_in_order(shape: tuple[int, 
     assert all(math.prod(box.shape) <= items for box in boxes)
 
 
+@unhurried
 @given(shapes, st.integers(1, 8))
 def test_a_cut_tensor_is_made_up_by_its_pieces(shape: tuple[int, ...], items: int) -> None:
     assert tile(shape, cut(shape, 1, most=items))
@@ -38,6 +43,7 @@ boxes_in = st.integers(1, 4).flatmap(
 )
 
 
+@unhurried
 @given(boxes_in)
 def test_tile_agrees_with_counting_every_element(
     case: tuple[int, list[tuple[tuple[int, int], tuple[int, int]]]],

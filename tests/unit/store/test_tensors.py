@@ -5,13 +5,16 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import TensorSpec, deserialize
 from safetensors import serialize as library_writes
 
 from ultrathink_store.records import Unreadable
 from ultrathink_store.tensors import ITEM_BYTES, Header, encode_header, header_bytes, parse_header
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 
 LIBRARY_NAMES = {
     "BOOL": "bool",
@@ -45,6 +48,7 @@ def _bytes_of(dtype: str, shape: tuple[int, ...], salt: int) -> bytes:
     return bytes((salt + index) % 2 for index in range(ITEM_BYTES[dtype] * math.prod(shape)))
 
 
+@unhurried
 @given(files, texts)
 def test_the_library_reads_what_we_write(
     tensors: dict[str, tuple[str, tuple[int, ...]]], metadata: dict[str, str]
@@ -57,6 +61,7 @@ def test_the_library_reads_what_we_write(
     assert read == {key: (dtype, shape, data[key]) for key, (dtype, shape) in tensors.items()}
 
 
+@unhurried
 @given(files, texts)
 def test_we_read_what_the_library_writes(
     tensors: dict[str, tuple[str, tuple[int, ...]]], metadata: dict[str, str]
@@ -84,6 +89,7 @@ def test_we_read_what_the_library_writes(
     assert header.metadata == metadata
 
 
+@unhurried
 @given(st.binary(max_size=64), st.integers(0, 2**40))
 def test_noise_is_refused_and_never_raises_anything_else(noise: bytes, size: int) -> None:
     try:
