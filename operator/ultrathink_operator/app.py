@@ -1,4 +1,9 @@
-"""The only file that imports kopf: the frame that logs in, starts, probes and stops the operator."""
+"""The only file that imports kopf: the frame that starts, probes and stops the operator, and hears its signals.
+
+Kopf itself asks the API server nothing. Its watch ends the process with the first 403 or 404 and forgets what it
+missed, so reflect.py watches; its discovery at the start would be a crash loop while the API server is away, so it
+is given no kinds to look for (the argument is public, its type is not).
+"""
 
 import asyncio
 import logging
@@ -6,6 +11,7 @@ import os
 from typing import Any
 
 import kopf
+from kopf._cogs.structs.references import Insights
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
@@ -13,6 +19,13 @@ from ultrathink_operator.operating import Operator
 from ultrathink_operator.settings import Settings
 
 log = logging.getLogger(__name__)
+
+
+def knows_nothing() -> Insights:
+    """No backbone resources: nothing to discover, nothing that could fail."""
+    insights = Insights()
+    insights.backbone.selectors = []
+    return insights
 
 
 async def configuration() -> Configuration:
@@ -32,7 +45,7 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
     running: list[Operator] = []
 
     @kopf.on.startup(registry=handlers)
-    async def start(settings_of_kopf: Any = None, **_: Any) -> None:
+    async def start(**_: Any) -> None:
         operator = Operator(await configuration(), settings)
         running.append(operator)
         await operator.start()
@@ -44,8 +57,7 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
 
     @kopf.on.login(registry=handlers)
     async def login(**_: Any) -> kopf.ConnectionInfo:
-        made = await configuration()
-        return kopf.ConnectionInfo(server=made.host, ca_path=made.ssl_ca_cert)
+        return kopf.ConnectionInfo(server=(await configuration()).host)
 
     @kopf.on.probe(registry=handlers, id="alive")
     async def alive(**_: Any) -> bool:
@@ -58,15 +70,18 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
 
 def run(settings: Settings) -> None:
     """Until SIGTERM or SIGINT."""
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
     frame = kopf.OperatorSettings()
     frame.scanning.disabled = True
     frame.posting.enabled = False
-    asyncio.run(
-        kopf.operator(
-            registry=registry(settings),
-            settings=frame,
-            standalone=True,
-            namespaces=[settings.namespace],
-            liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
-        )
+    await kopf.operator(
+        registry=registry(settings),
+        settings=frame,
+        insights=knows_nothing(),
+        standalone=True,
+        namespaces=[settings.namespace],
+        liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
     )

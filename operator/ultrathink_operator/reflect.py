@@ -45,9 +45,6 @@ class Store:
         self._by_job: defaultdict[str, set[Key]] = defaultdict(set)
         self._gone: dict[Key, int] = {}
 
-    def __len__(self) -> int:
-        return len(self._views)
-
     def all(self) -> Iterable[View]:
         return tuple(self._views.values())
 
@@ -154,7 +151,7 @@ class Reflector:
         items: list[Json] = []
         while True:
             page = await self._api.get(self._path, accept=accept, **query)
-            items += page["items"]
+            items += page.get("items") or []
             following = page["metadata"].get("continue")
             if not following:
                 return items, page["metadata"]["resourceVersion"]

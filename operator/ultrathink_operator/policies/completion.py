@@ -10,7 +10,7 @@ from ultrathink_operator.observe import Observed, seconds
 from ultrathink_operator.policies import cluster, nodes
 from ultrathink_operator.policies.progress import answer
 
-KEEP_AFTER_SUCCESS_S = 20.0
+KEEP_AFTER_SUCCESS_S = 10.0
 """So that whoever follows the head's log reads its last line; after that the pods cost and say nothing."""
 KEEP_AFTER_FAILURE_S = 300.0
 """So that a person who is told at once can look at the pods."""
