@@ -60,7 +60,7 @@ class Checkpoints:
         self.skipped = 0
         self._staging = Staging()
         self._upload: threading.Thread | None = None
-        self._result: Saved | Failed | None = None
+        self._result: Saved | Failed | Exception | None = None
         self._stall_seconds = 0.0
 
     # Saving
@@ -87,6 +87,9 @@ class Checkpoints:
         self._upload.join()
         self._upload = None
         result, self._result = self._result, None
+        assert result is not None, "an upload ends with a result"
+        if isinstance(result, Exception):
+            raise result
         if isinstance(result, Failed) and result.problem.code == SUPERSEDED:
             raise result.refused()
         if isinstance(result, Saved):
@@ -95,6 +98,12 @@ class Checkpoints:
         return result
 
     def _run(self, staged: Mapping[str, Any], step: int, state: dict[str, Any]) -> None:
+        try:
+            self._result = self._write(staged, step, state)
+        except Exception as error:  # a peer is gone, say: the training thread shall hear of it
+            self._result = error
+
+    def _write(self, staged: Mapping[str, Any], step: int, state: dict[str, Any]) -> Saved | Failed:
         committed: list[tuple[CheckpointRef, int]] = []
 
         def commit(shards: list[Shard]) -> None:
@@ -105,12 +114,11 @@ class Checkpoints:
         try:
             dcp.save(dict(staged), storage_writer=writer, planner=SavePlanner(), process_group=self.group)
         except CheckpointException as error:
-            self._result = Failed(step, _problem(error))
-            return
+            return Failed(step, _problem(error))
         if committed:
             self.parent = committed[0][0]
         ref, size = committed[0] if committed else (None, 0)
-        self._result = Saved(step, ref, size, 0.0)
+        return Saved(step, ref, size, stall_seconds=0.0)
 
     def _manifest(self, step: int, state: dict[str, Any], shards: list[Shard]) -> Manifest:
         return Manifest(

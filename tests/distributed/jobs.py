@@ -1,0 +1,101 @@
+"""Whole runs on forked ranks, with a store in a folder: what the tests of the loop and of checkpoints stand on."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distributed.ranks import run_ranks
+from ultrathink_planner import Plan
+from ultrathink_store import JobStore, Start, open_job
+from ultrathink_trainer.run import Control, Run, open_run
+from ultrathink_trainer.train import train
+
+Record = dict[str, Any]
+UID = "uid-1"
+CREATED_AT = "2026-01-01T00:00:00.000Z"
+
+
+def job_store(folder: Path) -> JobStore:
+    return open_job(f"file://{folder}", None, "job", UID)
+
+
+def begin_attempt(folder: Path, epoch: int) -> JobStore:
+    """Take the epoch as a supervisor does: it starts from the newest valid checkpoint."""
+    store = job_store(folder)
+    store.claim(None)
+    newest = store.newest() if epoch > 1 else None
+    store.take_epoch(epoch, Start(epoch=epoch, parent=newest.ref if newest else None, created_at=CREATED_AT))
+    return store
+
+
+@dataclass(frozen=True)
+class Kill:
+    rank: int
+    step: int
+    kind: str = "kill"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What rank 0 told, and how each rank ended."""
+
+    records: list[Record]
+    finishes: list[Any]
+
+    def of(self, event: str) -> list[Record]:
+        return [record for record in self.records if record["event"] == event]
+
+    @property
+    def losses(self) -> dict[int, float]:
+        return {record["step"]: record["loss"] for record in self.of("step")}
+
+
+def attempt(
+    plan: Plan,
+    folder: Path,
+    epoch: int,
+    *,
+    chaos: Sequence[Kill] = (),
+    on_record: Callable[[Record, Control], None] | None = None,
+    prepare: Callable[[Run], None] | None = None,
+) -> Attempt:
+    """One attempt from restore to end. `on_record` sees rank 0's records and may wish for something."""
+    begin_attempt(folder, epoch)
+
+    def work(rank: int) -> tuple[list[Record], Any]:
+        records: list[Record] = []
+        control = Control()
+
+        def emit(record: Record) -> None:
+            records.append(record)
+            if on_record:
+                on_record(record, control)
+
+        run = open_run(plan, job_store(folder), epoch, emit=emit, clock=time.monotonic, control=control, chaos=chaos)
+        if prepare:
+            prepare(run)
+        finish = train(run)
+        return records, (finish.kind, finish.step)
+
+    results = run_ranks(plan.world_size, work)
+    return Attempt(results[0][0], [finish for _, finish in results])
+
+
+def read_whole(folder: Path, step: int) -> dict[str, bytes]:
+    """Every tensor of a checkpoint put together from its pieces, as bytes, read without the trainer."""
+    import numpy
+
+    store = job_store(folder)
+    checkpoint = store.open(store.find(str(step)))
+    names = {"F32": "<f4", "F64": "<f8"}
+    tensors = {}
+    for name, entry in checkpoint.manifest.tensors.items():
+        whole = numpy.empty(entry.shape, names[entry.dtype])
+        for piece in entry.pieces:
+            box = tuple(slice(o, o + n) for o, n in zip(piece.offsets, piece.shape, strict=True))
+            data = numpy.frombuffer(checkpoint.read_piece(piece), names[entry.dtype])
+            whole[box] = data.reshape(piece.shape)
+        tensors[name] = whole.tobytes()
+    return tensors
