@@ -225,7 +225,9 @@ class Member(Body):
     ready: bool = Field(default=False, description="The agent can fork ranks at once.")
     events: tuple[dict[str, Any], ...] = Field(default=(), description="Events of the agent, each with its `seq`.")
     order: int = Field(default=-1, description="Number of the last order that was carried out.")
-    wait_seconds: float = Field(default=0.0, ge=0, le=60, description="How long to wait; then it tells nothing of the agent.")
+    wait_seconds: float = Field(
+        default=0.0, ge=0, le=60, description="How long to wait; then it tells nothing of the agent."
+    )
 
 
 class Command(Body):

@@ -41,7 +41,6 @@ def main(argv: list[str]) -> int:
     from ray.train import RunConfig as TrainConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    from ultrathink_trainer.agent.agent import SOCKET
     from ultrathink_trainer.worker import relay
 
     log.info("imported")
@@ -56,7 +55,7 @@ def main(argv: list[str]) -> int:
             "host": config.head,
             "port": config.ports.control,
             "tokens": config.tokens,
-            "socket": f"{config.directory}/{SOCKET}",
+            "directory": config.directory,
         },
         scaling_config=ScalingConfig(
             num_workers=config.nodes, resources_per_worker={raynode.NODE_RESOURCE: 1, "CPU": 0}

@@ -59,7 +59,7 @@ def run_local(
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         config = _configure(job, plan, folder, checkpoint_uri, resume_uid, tuple(chaos), metrics_port)
         file = folder / "job.json"
-        file.write_text(config.model_dump_json(by_alias=True, exclude_none=True))
+        file.write_text(config.model_dump_json(by_alias=True))
         command = processes.python("ultrathink_trainer.supervisor", "--config", str(file), "--entry", entry)
         supervisor = processes.spawn(command, stdout=subprocess.PIPE, stderr=log, env=_environment())
         stack.callback(_end, supervisor)
@@ -137,7 +137,7 @@ def _configure(
         chaos=chaos,
         ray=RayNode(object_store_bytes=_object_store_bytes(), directory=str(folder / "ray")),
         spec=job.spec,
-        plan=plan.dump(),
+        plan=plan.model_dump(mode="json", by_alias=True),
     )
 
 

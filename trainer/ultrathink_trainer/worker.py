@@ -1,7 +1,6 @@
 """What runs in a Ray Train worker: it speaks for its node. Orders of the supervisor in, events of the agent out."""
 
 import contextlib
-import os
 import select
 import socket
 import threading
@@ -11,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ultrathink_api import protocol
-from ultrathink_api.protocol import NODE_ENV, Command, Member
+from ultrathink_api.protocol import Command, Member
 from ultrathink_trainer.runtime.client import Client, Unreachable, read_token
+from ultrathink_trainer.runtime.node import node_name, socket_path
 from ultrathink_trainer.runtime.wire import Link
 
 POLL_SECONDS = 20.0
@@ -32,7 +32,7 @@ class Settings:
     host: str
     port: int
     tokens: str
-    socket: str
+    directory: str
 
     def client(self, timeout: float) -> Client:
         return Client(self.host, self.port, read_token(self.tokens, protocol.CONTROL_TOKEN), timeout=timeout)
@@ -59,11 +59,11 @@ class _Shared:
 def relay(raw: dict[str, Any]) -> None:
     """Until the job is over, or this group of workers is."""
     settings = Settings(**raw)
-    shared = _Shared(uuid.uuid4().hex, os.environ.get(NODE_ENV) or socket.gethostname())
+    shared = _Shared(uuid.uuid4().hex, node_name())
     threading.Thread(target=_fetch_orders, args=(settings, shared), name="orders", daemon=True).start()
     client = settings.client(ANSWER_SECONDS)
     while not shared.over:
-        link = _connect(settings.socket, shared)
+        link = _connect(socket_path(settings.directory, shared.node), shared)
         if link is not None:
             _listen(link, client, shared)
     if shared.over == "regroup":

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from ultrathink_api.causes import Cause
-from ultrathink_api.protocol import NODE_ENV, POD_IP_ENV, RunConfig, StopRequest
+from ultrathink_api.protocol import POD_IP_ENV, RunConfig, StopRequest
 from ultrathink_trainer.agent import head, health
 from ultrathink_trainer.agent.head import Head
 from ultrathink_trainer.agent.journal import Journal
 from ultrathink_trainer.agent.ranks import Effect, Fork, Ranks, Signal, Tell
 from ultrathink_trainer.agent.warm import Warm
 from ultrathink_trainer.runtime import processes, raynode
+from ultrathink_trainer.runtime.node import node_name, socket_path
 from ultrathink_trainer.runtime.wire import Link, Message
 
 log = logging.getLogger("ultrathink.agent")
 
-SOCKET = "agent.sock"
 DRAINED_EXIT_CODE = 143
 TICK_SECONDS = 0.5
 AGAIN_SECONDS = 1.0
@@ -36,7 +36,7 @@ class Agent:
 
     def __init__(self, config: RunConfig, config_file: str, entry: str) -> None:
         self._config, self._config_file, self._entry = config, config_file, entry
-        self._node = os.environ.get(NODE_ENV) or socket.gethostname()
+        self._node = node_name()
         self._id = uuid.uuid4().hex
         self._journal = Journal()
         self._ranks = Ranks(config.ranks_per_node)
@@ -75,7 +75,7 @@ class Agent:
         self._signals.wake()
 
     def _listen(self) -> socket.socket:
-        path = Path(self._config.directory) / SOCKET
+        path = Path(socket_path(self._config.directory, self._node))
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
