@@ -12,7 +12,11 @@ from utk import exits, output
 from utk.console import console
 from utk.options import Group, command
 
-COMMANDS = ("init", "validate", "plan", "run", "explain", "version", "help")
+COMMANDS = (
+    *("init", "validate", "plan", "run"),
+    *("submit", "list", "status", "logs", "delete"),
+    *("explain", "version", "help"),
+)
 """Each is `main` in the module of its name below utk.commands; its docstring is its help."""
 
 DEBUG = "UTK_DEBUG"

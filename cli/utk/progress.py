@@ -7,6 +7,10 @@ from typing import Any, Self
 from utk.console import Console
 from utk.events import Event, rate
 
+BAR_WIDTH = 30
+REFRESHES = 4
+"""A second: the cores are for training."""
+
 
 class Plain(AbstractContextManager["Plain"]):
     """Lines with the time, each written whole."""
@@ -39,12 +43,13 @@ class Bar(AbstractContextManager["Bar"]):
         self._progress = Progress(
             SpinnerColumn("line" if ascii_only else "dots"),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
+            BarColumn(bar_width=BAR_WIDTH),
             TextColumn("{task.fields[count]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=rich,
             transient=True,
+            refresh_per_second=REFRESHES,
         )
         self._task: Any = self._progress.add_task("starting Ray and the ranks", total=None, count="")
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ultrathink_api.errors import Refused
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 DEFAULT_KUBECONFIG = "~/.kube/config"
+CONNECT_SECONDS = 10.0
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
 
@@ -22,6 +23,18 @@ class Cluster:
 
     api: "ApiClient"
     namespace: str
+
+    def stream(self, path: str, query: Mapping[str, str], idle_seconds: float) -> Any:
+        """A GET whose answer is read as it comes. Raises ApiException for an answer that is an error."""
+        from kubernetes.client import ApiException
+
+        request = self.api.param_serialize("GET", path, query_params=[*query.items()], auth_settings=["BearerToken"])
+        response = self.api.call_api(*request, _request_timeout=(CONNECT_SECONDS, idle_seconds)).response
+        if response.status >= 400:
+            error = ApiException(status=response.status, reason=response.reason)
+            error.body = response.data.decode("utf-8", "replace")
+            raise error
+        return response
 
 
 def connect(
