@@ -32,6 +32,7 @@ ROLLOUT_S = 180
 class House:
     """A cluster in which the operator runs."""
 
+    maker: str
     kubernetes: Kubernetes
     s3: ObjectStore
 
@@ -60,14 +61,13 @@ def in_cluster(cluster: Cluster) -> Iterator[House]:
     kubernetes.kubectl("create", "secret", "generic", SECRET, "-n", JOBS, *literals)
     try:
         _install(kubernetes, cluster.s3, pushed)
-        yield House(kubernetes, cluster.s3)
+        yield House(cluster.maker, kubernetes, cluster.s3)
     finally:
         _leave(kubernetes)
 
 
 def _hand_over(cluster: Cluster, name: str) -> str:
-    # Another source makes another tag, so that no node runs what it kept from yesterday.
-    ref = images.build(cluster.build, name, f"e2e-{images.source_digest(name)}")
+    ref = images.build(cluster.build, name, images.tag(name))
     say(f"handing {ref} to the cluster")
     return cluster.hand_over(ref)
 

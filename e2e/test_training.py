@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-
 from e2e.house import DEPLOYMENT, JOBS, SYSTEM, House
 from e2e.jobs import QUICKSTART, Job, quickstart
 from e2e.kubernetes import Kubernetes

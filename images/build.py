@@ -27,8 +27,9 @@ def build(by: Build, name: str, tag: str, base: str | None = None) -> str:
     return by(ref, ROOT / "images" / f"{name}.Containerfile", ROOT, {"BASE": base} if base else {})
 
 
-def source_digest(name: str) -> str:
-    """Another one whenever anything changed that the image is made of, but its base."""
+def tag(name: str) -> str:
+    """Another one whenever anything changed that the image is made of, but its base: no node runs what it kept from
+    yesterday."""
     sources = [
         ROOT / file
         for file in ("pyproject.toml", "README.md", "LICENSE", f"images/{name}.Containerfile", "images/tools.txt")
@@ -40,7 +41,7 @@ def source_digest(name: str) -> str:
     for file in sources:
         digest.update(f"{file.relative_to(ROOT)}\0".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    return f"source-{digest.hexdigest()[:16]}"
 
 
 def version() -> str:
