@@ -1,5 +1,6 @@
-"""Resuming: bit-equal on the same layout, the same state and the same rows on another, and nothing damaged is loaded."""
+"""Resuming: bit-equal on the same layout, same state and same rows on another; nothing damaged is ever loaded."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,19 @@ from distributed.layouts import ALONE, EXPERTS, LAYOUTS, job_plan
 from distributed.ranks import RankFailed, run_ranks
 from ultrathink_api.errors import Refused
 from ultrathink_planner import Plan
+from ultrathink_trainer.data.source import open_source
+from ultrathink_trainer.parallel.engine import Engine
 from ultrathink_trainer.run import Run, open_run
+from ultrathink_trainer.train import train
 
 STEPS = 6
-MODEL: dict[str, Any] = {"moe": EXPERTS}
+MODEL: dict[str, Any] = {"moe": EXPERTS, "layers": 2}
 
 
 def planned(layout: tuple[int, int, int], *, precision: str = "fp32", every: int = 2, **model: Any) -> Plan:
     schedule = {"name": "cosine", "warmupSteps": 2}
-    plan = job_plan(layout, model=MODEL | model, steps=STEPS, precision=precision, schedule=schedule)
+    training = {"steps": STEPS, "precision": precision, "schedule": schedule, "validation": {"everySteps": STEPS}}
+    plan = job_plan(layout, model=MODEL | model, **training)
     return plan.model_copy(update={"checkpoint": plan.checkpoint.model_copy(update={"every_steps": every})})
 
 
@@ -91,7 +96,7 @@ def test_where_every_checkpoint_is_damaged_nothing_starts_from_scratch(tmp_path:
 def test_a_checkpoint_of_another_model_is_refused_on_every_rank(tmp_path: Path) -> None:
     attempt(planned(LAYOUTS["data 2"]), tmp_path, 1)
     begin_attempt(tmp_path, 2)
-    other = planned(LAYOUTS["data 2"], layers=2)
+    other = planned(LAYOUTS["data 2"], layers=3)
     assert refusals(other, tmp_path, 2) == [("UTK0318", "spec.model.layers")] * 2
 
 
@@ -179,9 +184,6 @@ def stop_after(step: int) -> Any:
 
 def save_as_restored(plan: Plan, source: Path, target: Path) -> None:
     """Restore from one folder and save the same step into another."""
-    from ultrathink_store import JobStore
-    from ultrathink_trainer.data.source import open_source
-    from ultrathink_trainer.parallel.engine import Engine
 
     begin_attempt(target, 1)
 
@@ -192,8 +194,7 @@ def save_as_restored(plan: Plan, source: Path, target: Path) -> None:
         rows = open_source(plan.data_uri, seed=plan.seed, length=length, vocabulary=plan.model.vocabulary)
         progress, _ = run.checkpoints.restore(engine.tensors(), rows.fingerprint)
         assert progress is not None
-        store: JobStore = job_store(target)
-        run.checkpoints.store, run.checkpoints.epoch = store, 1
+        run.checkpoints.store = job_store(target)
         run.checkpoints.save(engine.tensors(), progress)
         run.checkpoints.result(wait=True)
         return progress.step
@@ -203,7 +204,6 @@ def save_as_restored(plan: Plan, source: Path, target: Path) -> None:
 
 def refusals(plan: Plan, folder: Path, epoch: int) -> list[tuple[str, str]]:
     """How each rank's attempt to go on was refused."""
-    from ultrathink_trainer.train import train
 
     def work(rank: int) -> tuple[str, str]:
         try:
@@ -233,8 +233,6 @@ def spoil(folder: Path, step: int, damage: str) -> None:
 
 def hold_commits(run: Run, gate: Path) -> None:
     """A store that is slow to commit: the first one waits for the gate."""
-    import time
-
     commit = run.checkpoints.store.commit
 
     def later(epoch: int, step: int, manifest: Any) -> Any:

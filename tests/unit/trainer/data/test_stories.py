@@ -3,6 +3,7 @@
 import math
 import random
 from collections import defaultdict
+from itertools import pairwise
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_held_out_rows_cost_a_perfect_reader_the_same() -> None:
 
 def whole_stories(row: list[int]) -> list[list[int]]:
     starts = [position for position, token in enumerate(row) if VOCABULARY[token] == grammar.START]
-    return [row[first:last] for first, last in zip(starts, starts[1:], strict=False)]
+    return [row[first:last] for first, last in pairwise(starts)]
 
 
 def words_of(slot: grammar.Slot) -> list[str]:
