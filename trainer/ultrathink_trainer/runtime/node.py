@@ -1,4 +1,4 @@
-"""What a node is called, and where its agent listens: known alike to the agent and to the Ray Train worker beside it."""
+"""What a node is called, and where its agent listens: known alike to agent and Ray Train worker."""
 
 import os
 import socket
