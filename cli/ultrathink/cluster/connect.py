@@ -1,5 +1,6 @@
 """From a kubeconfig to a client, as kubectl finds it; what stands in the way is said with the way around it."""
 
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 DEFAULT_KUBECONFIG = "~/.kube/config"
 CONNECT_SECONDS = 10.0
+REQUEST_SECONDS = 30.0
+FIRST_ERROR = 400
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
 
@@ -24,13 +27,43 @@ class Cluster:
     api: "ApiClient"
     namespace: str
 
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> Any:
+        """One request and its JSON. Raises ApiException for an answer that is an error."""
+        response = self._send(method, path, query, REQUEST_SECONDS, body, content_type)
+        return json.loads(response.data)
+
     def stream(self, path: str, query: Mapping[str, str], idle_seconds: float) -> Any:
         """A GET whose answer is read as it comes. Raises ApiException for an answer that is an error."""
+        return self._send("GET", path, query, idle_seconds)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        read_seconds: float,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> Any:
         from kubernetes.client import ApiException
 
-        request = self.api.param_serialize("GET", path, query_params=[*query.items()], auth_settings=["BearerToken"])
-        response = self.api.call_api(*request, _request_timeout=(CONNECT_SECONDS, idle_seconds)).response
-        if response.status >= 400:
+        request = self.api.param_serialize(
+            method,
+            path,
+            query_params=[*(query or {}).items()],
+            header_params={"Accept": "application/json", "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        response = self.api.call_api(*request, _request_timeout=(CONNECT_SECONDS, read_seconds)).response
+        if response.status >= FIRST_ERROR:
             error = ApiException(status=response.status, reason=response.reason)
             error.body = response.data.decode("utf-8", "replace")
             raise error

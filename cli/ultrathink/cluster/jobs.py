@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+from urllib.parse import quote
 
 from ultrathink.cluster.connect import Cluster
 from ultrathink.cluster.translate import asking, not_found, unwatched
-from ultrathink_api import API_GROUP, API_VERSION, names
+from ultrathink_api import GROUP_VERSION, names
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import PLURAL
 from ultrathink_api.status import TERMINAL
 
 FIELD_MANAGER = "utk"
 NEWEST = ("@latest", "-")
-REQUEST_SECONDS = 30
 NOTICE_SECONDS = 10.0
 """An operator that watches a namespace takes notice of a new job within a second; after ten, none does."""
 POLL_SECONDS = 1.0
@@ -49,18 +49,11 @@ def submit(cluster: Cluster, raw: Raw, *, dry_run: bool = False) -> Submitted:
         "spec": raw["spec"],
     }
     before = _find(cluster, namespace, name)
-    options: dict[str, Any] = {"field_manager": FIELD_MANAGER, "force": False, "field_validation": "Strict"}
+    query = {"fieldManager": FIELD_MANAGER, "force": "false", "fieldValidation": "Strict"}
     if dry_run:
-        options["dry_run"] = "All"
+        query["dryRun"] = "All"
     with asking("patch", namespace, name):
-        after = _api(cluster).patch_namespaced_custom_object(
-            *_where(namespace),
-            name,
-            body,
-            _content_type="application/apply-patch+yaml",
-            _request_timeout=REQUEST_SECONDS,
-            **options,
-        )
+        after = cluster.request("PATCH", _path(namespace, name), query, body, "application/apply-patch+yaml")
     action: Literal["created", "configured", "unchanged"] = "created"
     if before is not None:
         same = all(_said(before, part) == _said(after, part) for part in ("spec", "labels", "annotations"))
@@ -109,26 +102,21 @@ def newest(cluster: Cluster) -> Raw:
 
 def all_of(cluster: Cluster, *, selector: str = "", everywhere: bool = False) -> list[Raw]:
     """All jobs of the namespace, or of all namespaces, in the order of their names."""
-    options = {"label_selector": selector, "_request_timeout": REQUEST_SECONDS}
     with asking("list", "" if everywhere else cluster.namespace):
-        if everywhere:
-            found = _api(cluster).list_cluster_custom_object(API_GROUP, API_VERSION, PLURAL, **options)
-        else:
-            found = _api(cluster).list_namespaced_custom_object(*_where(cluster.namespace), **options)
+        found = cluster.request(
+            "GET", _path("" if everywhere else cluster.namespace), {"labelSelector": selector} if selector else None
+        )
     items: list[Raw] = found["items"]
     return items
 
 
 def delete(cluster: Cluster, name: str, *, dry_run: bool = False, uid: str | None = None) -> None:
     """Asks for the job's end; a job that is another one by now is not touched."""
-    options: dict[str, Any] = {"dry_run": "All"} if dry_run else {}
-    body: Raw = {"propagationPolicy": "Background"}
+    body: Raw = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
     if uid:
         body["preconditions"] = {"uid": uid}
     with asking("delete", cluster.namespace, name):
-        _api(cluster).delete_namespaced_custom_object(
-            *_where(cluster.namespace), name, body=body, _request_timeout=REQUEST_SECONDS, **options
-        )
+        cluster.request("DELETE", _path(cluster.namespace, name), {"dryRun": "All"} if dry_run else None, body)
 
 
 def wait_gone(
@@ -223,9 +211,7 @@ def timed_out(message: str) -> Refused:
 def _find(cluster: Cluster, namespace: str, name: str) -> Raw | None:
     with asking("get", namespace, name):
         try:
-            found: Raw = _api(cluster).get_namespaced_custom_object(
-                *_where(namespace), name, _request_timeout=REQUEST_SECONDS
-            )
+            found: Raw = cluster.request("GET", _path(namespace, name))
         except Exception as error:
             if getattr(error, "status", None) == 404 and _names_an_object(getattr(error, "body", None)):
                 return None
@@ -245,11 +231,6 @@ def _said(raw: Raw, part: str) -> Any:
     return raw.get("spec") if part == "spec" else raw["metadata"].get(part)
 
 
-def _where(namespace: str) -> tuple[str, str, str, str]:
-    return API_GROUP, API_VERSION, namespace, PLURAL
-
-
-def _api(cluster: Cluster) -> Any:
-    from kubernetes.client import CustomObjectsApi
-
-    return CustomObjectsApi(cluster.api)
+def _path(namespace: str, name: str = "") -> str:
+    place = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+    return f"/apis/{GROUP_VERSION}{place}/{PLURAL}" + (f"/{quote(name, safe='')}" if name else "")

@@ -118,23 +118,19 @@ def _again(cluster: Cluster, raw: Raw) -> Raw:
 
 def _pod(cluster: Cluster, raw: Raw, rank: int | None) -> dict[str, Any] | None:
     """The newest pod that has the log; None if there is none, or nobody can be asked just now."""
-    from kubernetes.client import CoreV1Api
-
     metadata = raw["metadata"]
     role, index = _role(raw, rank)
     wanted = {names.JOB_LABEL: metadata["name"], names.ROLE_LABEL: role}
     try:
         with asking("list", metadata["namespace"], resource="pods"):
-            found = CoreV1Api(cluster.api).list_namespaced_pod(
-                metadata["namespace"],
-                label_selector=names.selector(wanted),
-                _request_timeout=jobs.REQUEST_SECONDS,
+            found = cluster.request(
+                "GET", f"/api/v1/namespaces/{metadata['namespace']}/pods", {"labelSelector": names.selector(wanted)}
             )
     except Refused as refused:
         if refused.problem.code in {"UTK0503", "UTK0511"}:
             return None
         raise
-    pods = [cluster.api.sanitize_for_serialization(pod) for pod in found.items]
+    pods: list[dict[str, Any]] = found["items"]
     mine = [p for p in pods if role == names.HEAD or p["metadata"]["name"].rpartition("-")[2] == str(index)]
     return max(mine, key=lambda p: (p["metadata"]["creationTimestamp"], p["metadata"]["name"]), default=None)
 
