@@ -75,7 +75,8 @@ def planned(name: str, spec: str) -> tuple[JobSpec, Plan]:
 
 def grace_seconds(seen: Observed) -> int:
     """How long a last checkpoint may take: the job's word, whatever else is wrong with it."""
-    said = (json.loads(seen.job.spec).get("checkpoint") or {}).get("graceSeconds")
+    checkpoint = json.loads(seen.job.spec).get("checkpoint")
+    said = checkpoint.get("graceSeconds") if isinstance(checkpoint, dict) else None
     default = JobSpec.model_fields["checkpoint"].get_default(call_default_factory=True).grace_seconds
     return said if isinstance(said, int) else int(default)
 

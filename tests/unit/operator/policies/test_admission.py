@@ -1,0 +1,96 @@
+"""Whether a job may run: its spec, its runtime, its place for checkpoints."""
+
+from typing import Any
+
+from ultrathink_api.runtime import RuntimeSpec
+from ultrathink_operator.observe import House
+from ultrathink_operator.policies import admission
+from unit.operator.parts.cluster import HOUSE, SPEC, Cluster
+
+
+def job(**spec: Any) -> Cluster:
+    return Cluster(spec={**SPEC, **spec})
+
+
+def runtime(name: str, **spec: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "team", "uid": f"uid-{name}", "resourceVersion": "1", "generation": 4}
+    return {"metadata": metadata, "spec": spec}
+
+
+def refusal(cluster: Cluster) -> tuple[str, str, str]:
+    admitted, finding = admission.admit(cluster.seen())
+    assert admitted is None
+    said = next(c for c in finding.conditions if c.status == "False")
+    return said.type, said.reason, said.message
+
+
+def test_a_layout_that_does_not_fit_is_refused_with_code_and_fix() -> None:
+    kind, reason, message = refusal(job(parallelism={"tensor": 4}))
+    assert (kind, reason) == ("Valid", "Invalid")
+    assert message.startswith("UTK0108 spec.parallelism: ")
+    assert "(fix: " in message
+
+
+def test_all_that_is_wrong_is_counted() -> None:
+    assert "(and 1 more)" in refusal(job(training={}, resume={"from": "yesterday"}))[2]
+
+
+def test_without_a_runtime_the_operators_own_is_taken() -> None:
+    admitted, _ = admission.admit(job().seen())
+    assert admitted is not None
+    assert admitted.used.name == "the operator's"
+    assert admitted.runtime == HOUSE.defaults
+
+
+def test_the_namespaces_default_goes_before_the_operators_own() -> None:
+    cluster = job()
+    cluster.runtimes = [runtime("default", image="team/trainer:2", storage={"uri": "s3://team"})]
+    admitted, _ = admission.admit(cluster.seen())
+    assert admitted is not None
+    assert (admitted.used.name, admitted.used.generation) == ("default", 4)
+    assert admitted.runtime.image == "team/trainer:2"
+
+
+def test_a_runtime_without_an_image_gets_the_operators() -> None:
+    cluster = job(runtime="h100")
+    cluster.runtimes = [runtime("h100", storage={"uri": "s3://team"})]
+    admitted, _ = admission.admit(cluster.seen())
+    assert admitted is not None
+    assert admitted.runtime.image == HOUSE.defaults.image
+
+
+def test_a_runtime_that_is_not_there_is_named() -> None:
+    kind, reason, message = refusal(job(runtime="h100"))
+    assert (kind, reason) == ("Admitted", "RuntimeNotFound")
+    assert "h100" in message
+
+
+def test_a_runtime_that_cannot_be_read_is_named_with_its_field() -> None:
+    cluster = job(runtime="h100")
+    cluster.runtimes = [runtime("h100", pods={"memory": "lots"})]
+    kind, reason, message = refusal(cluster)
+    assert (kind, reason) == ("Admitted", "RuntimeInvalid")
+    assert "spec.pods.memory" in message
+
+
+def test_a_job_without_a_place_for_checkpoints_is_refused() -> None:
+    cluster = job()
+    cluster.house = House("ultrathink-system", RuntimeSpec(image="trainer:1"))
+    kind, reason, message = refusal(cluster)
+    assert (kind, reason) == ("Admitted", "NoStorage")
+    assert message.startswith("UTK0520 spec.checkpoint.uri")
+
+
+def test_checkpoints_in_a_pods_own_files_are_refused() -> None:
+    assert refusal(job(checkpoint={"uri": "file:///tmp/x"}))[2].startswith("UTK01")
+
+
+def test_an_operator_without_an_image_says_so() -> None:
+    cluster = job()
+    cluster.house = House("ultrathink-system", RuntimeSpec.model_validate({"storage": {"uri": "s3://runs"}}))
+    assert refusal(cluster)[1] == "OperatorMisconfigured"
+
+
+def test_the_grace_is_read_even_from_a_spec_that_is_refused() -> None:
+    assert admission.grace_seconds(job(checkpoint={"graceSeconds": 90}, parallelism={"tensor": 4}).seen()) == 90
+    assert admission.grace_seconds(job(checkpoint="nonsense").seen()) == 60

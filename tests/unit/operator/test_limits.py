@@ -1,0 +1,30 @@
+"""Requests are slowed, never lost, and retries spread out."""
+
+import time
+
+from ultrathink_operator.limits import Backoff, Limiter, jittered
+
+
+def test_a_backoff_doubles_up_to_its_limit_and_starts_again() -> None:
+    backoff = Backoff(first=1, most=8)
+    waits = [backoff.next() for _ in range(6)]
+    assert all(limit / 2 <= wait <= limit for wait, limit in zip(waits, (1, 2, 4, 8, 8, 8), strict=True))
+    backoff.reset()
+    assert backoff.next() <= 1
+
+
+def test_a_burst_goes_out_and_the_next_one_owes() -> None:
+    limiter = Limiter(rate=0.001, burst=2)
+    assert [limiter.try_now() for _ in range(3)] == [True, True, False]
+
+
+async def test_everybody_heeds_a_pause() -> None:
+    limiter = Limiter(rate=1000, burst=1000)
+    limiter.pause(0.2)
+    started = time.monotonic()
+    await limiter.wait()
+    assert time.monotonic() - started >= 0.19
+
+
+def test_jitter_stays_within_its_share() -> None:
+    assert all(9 <= jittered(10) <= 11 for _ in range(100))
