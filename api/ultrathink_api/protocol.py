@@ -38,7 +38,8 @@ RESTART_PATH = "/v1/restart"
 ATTEMPT_PATH = "/v1/attempt"
 METRICS_PATH = "/metrics"
 HEALTH_PATH = "/healthz"
-"""The agent answers 200 here when its ranks could be forked at once, 503 before."""
+"""Kubelet's question, without a token: an agent answers 200 when its ranks could be forked at once, 503 before; a
+supervisor 200 as soon as it serves `/v1`."""
 
 NODE_ENV = "ULTRATHINK_NODE"
 """Name of the pod, as this pod's own environment says it."""

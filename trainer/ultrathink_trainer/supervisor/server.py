@@ -91,6 +91,9 @@ def _control_handler(service: Service, token: str) -> type[_Handler]:
 
     class Control(_Handler):
         def do_GET(self) -> None:
+            if self.path == protocol.HEALTH_PATH:  # kubelet has no token, and learns no more than that we serve
+                self.answer(HTTPStatus.OK, b"{}")
+                return
             getter = getters.get(self.path)
             if not self._admitted():
                 return

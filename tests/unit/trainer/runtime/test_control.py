@@ -77,6 +77,10 @@ def test_without_the_token_nothing_is_told(control: Control, token: str) -> None
         control.client(token).get(protocol.INFO_PATH)
 
 
+def test_kubelet_who_has_no_token_learns_that_it_serves_and_nothing_else(control: Control) -> None:
+    assert control.client("").get(protocol.HEALTH_PATH) == {}
+
+
 def test_info_names_this_incarnation(control: Control) -> None:
     info = control.client().get(protocol.INFO_PATH)
     assert (info["incarnation"], info["attempt"], info["state"]) == ("incarnation-1", 0, "starting")
