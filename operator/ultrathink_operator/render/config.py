@@ -40,7 +40,7 @@ def run_config(order: Order) -> RunConfig:
         gpus_per_node=order.spec.workers.gpus,
         head=names.head_address(order.job, order.number, order.namespace),
         storage=Storage(
-            uri=names.storage_prefix(place, order.namespace, order.job),
+            uri=place,
             endpoint=storage.endpoint,
             region=storage.region,
             addressing=storage.addressing,

@@ -92,14 +92,14 @@ def test_the_configuration_names_job_head_storage_and_plan() -> None:
     found = run_config()
     assert (found.job, found.namespace, found.uid, found.cluster) == ("q", "team", "job-uid", 1)
     assert found.head == "q-1-head-0.q-1.team.svc"
-    assert found.storage.uri == "s3://runs/team/q"
+    assert found.storage.uri == "s3://runs"
     assert found.storage.credentials is None
     assert (found.nodes, found.ranks_per_node, found.agent_in_head) == (2, 1, False)
     assert found.plan["worldSize"] == 2
 
 
 def test_the_jobs_own_bucket_goes_before_the_runtimes() -> None:
-    assert run_config(checkpoint={"uri": "s3://mine/deep/"}).storage.uri == "s3://mine/deep/team/q"
+    assert run_config(checkpoint={"uri": "s3://mine/deep/"}).storage.uri == "s3://mine/deep/"
 
 
 def test_credentials_are_a_folder_when_the_runtime_names_a_secret() -> None:
