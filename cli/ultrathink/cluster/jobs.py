@@ -113,10 +113,13 @@ def all_of(cluster: Cluster, *, selector: str = "", everywhere: bool = False) ->
 def delete(cluster: Cluster, name: str, *, dry_run: bool = False, uid: str | None = None) -> None:
     """Asks for the job's end; a job that is another one by now is not touched."""
     body: Raw = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    if dry_run:
+        # In the body: beside a body the API server does not look at the query, and would delete for real.
+        body["dryRun"] = ["All"]
     if uid:
         body["preconditions"] = {"uid": uid}
     with asking("delete", cluster.namespace, name):
-        cluster.request("DELETE", _path(cluster.namespace, name), {"dryRun": "All"} if dry_run else None, body)
+        cluster.request("DELETE", _path(cluster.namespace, name), body=body)
 
 
 def wait_gone(

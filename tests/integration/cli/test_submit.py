@@ -18,19 +18,19 @@ current-context: x
 
 
 def test_a_job_in_a_namespace_without_operator_is_stored_and_explained(kubectl: "Utk", job_file: Path) -> None:
-    said = kubectl("submit", str(job_file))
+    said = kubectl.here("submit", str(job_file))
     assert said.code == 0, said
     assert "UTK0509" in said.err and "watchNamespaces" in said.err and "helm upgrade" in said.err
     assert "created" in said.err
 
 
 def test_the_same_file_twice_is_one_job(kubectl: "Utk", stage: "Stage", job_file: Path) -> None:
-    first = kubectl("submit", str(job_file), "-o", "json", "--dry-run=server")
+    first = kubectl.here("submit", str(job_file), "-o", "json", "--dry-run=server")
     assert (first.code, first.json["action"], stage.job("quickstart")) == (0, "created", None)
     running = kubectl.start("submit", str(job_file), "-o", "json")
     stage.status("quickstart", phase="Pending")
     assert running.end().json["action"] == "created"
-    again = kubectl("submit", str(job_file), "-o", "json")
+    again = kubectl.here("submit", str(job_file), "-o", "json")
     assert (again.code, again.json["action"], again.json["metadata"]["generation"]) == (0, "unchanged", 1), again
 
 
@@ -40,7 +40,7 @@ def test_a_changed_file_changes_the_job_and_names_us_as_its_manager(
     running = kubectl.start("submit", str(job_file))
     stage.status("quickstart", phase="Pending")
     assert running.end().code == 0
-    said = kubectl("submit", str(job_file), "--set", "restart.budget.max=3", "-o", "json")
+    said = kubectl.here("submit", str(job_file), "--set", "restart.budget.max=3", "-o", "json")
     assert (said.code, said.json["action"]) == (0, "configured"), said
     job = stage.job("quickstart")
     assert job is not None
@@ -53,7 +53,9 @@ def test_fields_of_somebody_else_are_a_conflict(kubectl: "Utk", stage: "Stage", 
 
     job = yaml.safe_load(job_file.read_text())
     stage.apply(job)
-    said = kubectl("submit", str(job_file), "--set", "restart.budget.max=3", "--set", "workers.count=4", "-o", "json")
+    said = kubectl.here(
+        "submit", str(job_file), "--set", "restart.budget.max=3", "--set", "workers.count=4", "-o", "json"
+    )
     assert said.code == 9, said
     assert said.json["errors"][0]["code"] == "UTK0508"
     assert "workers.count" in said.json["errors"][0]["field"]
@@ -103,18 +105,18 @@ def test_an_immutable_field_of_a_started_job_is_refused_with_its_code(
     running = kubectl.start("submit", str(job_file))
     stage.status("quickstart", phase="Running", startedAt="2026-01-01T00:00:00Z")
     assert running.end().code == 0
-    said = kubectl("submit", str(job_file), "--set", "training.seed=7", "-o", "json")
+    said = kubectl.here("submit", str(job_file), "--set", "training.seed=7", "-o", "json")
     assert (said.code, said.json["errors"][0]["code"]) == (7, "UTK0125"), said
 
 
 def test_a_wrong_file_never_reaches_the_cluster(kubectl: "Utk", stage: "Stage", job_file: Path) -> None:
-    said = kubectl("submit", str(job_file), "--set", "workers.cuont=3", "-o", "json")
+    said = kubectl.here("submit", str(job_file), "--set", "workers.cuont=3", "-o", "json")
     assert (said.code, said.json["errors"][0]["code"]) == (7, "UTK0102"), said
     assert stage.job("quickstart") is None
 
 
 def test_no_kubeconfig_names_three_ways_to_go_on(utk: "Utk", job_file: Path) -> None:
-    said = utk("submit", str(job_file), "-o", "json")
+    said = utk.here("submit", str(job_file), "-o", "json")
     error = said.json["errors"][0]
     assert (said.code, error["code"]) == (4, "UTK0501"), said
     assert "--kubeconfig" in error["fix"] and "utk run --local" in error["fix"] and "kind create" in error["fix"]
@@ -123,10 +125,10 @@ def test_no_kubeconfig_names_three_ways_to_go_on(utk: "Utk", job_file: Path) -> 
 def test_a_cluster_that_does_not_answer_is_said_at_once(utk: "Utk", job_file: Path, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(UNREACHABLE)
-    said = utk("submit", str(job_file), "-o", "json", "--kubeconfig", str(config))
+    said = utk.here("submit", str(job_file), "-o", "json", "--kubeconfig", str(config))
     assert (said.code, said.json["errors"][0]["code"]) == (1, "UTK0503"), said
 
 
 def test_a_client_dry_run_needs_no_cluster(utk: "Utk", job_file: Path) -> None:
-    said = utk("submit", str(job_file), "--dry-run=client", "-o", "json", "--name", "other")
+    said = utk.here("submit", str(job_file), "--dry-run=client", "-o", "json", "--name", "other")
     assert (said.code, said.json["metadata"]["name"], said.json["dryRun"]) == (0, "other", "client"), said

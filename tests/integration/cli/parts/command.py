@@ -1,5 +1,6 @@
 """Runs `utk` as its users do: another process, its own streams, on a terminal or in a pipe."""
 
+import io
 import json
 import os
 import pty
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,22 @@ class Utk:
             check=False,
         )
         return Said(done.returncode, done.stdout, done.stderr)
+
+    def here(self, *words: str) -> Said:
+        """The same without a process of its own: saves the second that imports take, for what only reads."""
+        from unittest.mock import patch
+
+        from utk.console import console
+        from utk.main import run
+
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with patch.dict(os.environ, self.environ, clear=True), redirect_stdout(out), redirect_stderr(err):
+            console.out, console.err = out, err
+            try:
+                code = run(list(words))
+            finally:
+                console.out, console.err = sys.__stdout__, sys.__stderr__
+        return Said(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
     def start(self, *words: str) -> "Running":
         return Running(
