@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import ip_network
 from pathlib import Path
+from typing import TextIO
 
 from testbed import images, kubeconfigs, packages, paths
 from testbed.binaries import binary
@@ -49,35 +50,36 @@ class ProcessCluster:
         self.kubeconfig = self.state / "kubeconfigs" / "admin"
         self.tools = self.state / "tools"
 
-    def up(self) -> bool:
-        """Starts it, if it does not run; says whether it had to."""
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Up for the block. The last borrower ends it, unless somebody keeps it, for test runs may overlap."""
+        _refuse_where_it_cannot_run()
+        with self._borrowers() as mine:
+            fcntl.flock(mine, fcntl.LOCK_SH)
+            try:
+                self.up(keep=False)
+                yield
+            finally:
+                fcntl.flock(mine, fcntl.LOCK_UN)
+                with self._lock():
+                    if not self._keep.exists() and not self._is_borrowed():
+                        self._end()
+
+    def up(self, keep: bool = True) -> None:
+        """Starts it, if it does not run; `keep` until down()."""
         _refuse_where_it_cannot_run()
         with self._lock():
-            if self.runs():
-                return False
-            self._end()
-            packages.ensure(*SYSTEM)
-            _refuse_where_the_network_is_taken()
-            programs = {name: binary(name) for name in PROGRAMS} | {"etcd": binary("etcd")}
-            programs["containerd"] = Path(packages.command("containerd"))
-            self._link_tools()
-            pause = images.pause()
-            self._lay_out()
-            try:
-                self._start(programs)
-                self._wait_for_servers()
-                Buildah().push(pause, PAUSE)
-                self._serve_names()
-                wait_until(self._node_is_ready, UP_S, self._complaint)
-                self._complete.touch()
-            except BaseException:
+            if not self.runs():
                 self._end()
-                raise
-            return True
+                self._bring_up()
+            if keep:
+                self._keep.touch()
 
-    def down(self, purge: bool = False) -> None:
+    def down(self, purge: bool = False, force: bool = False) -> None:
         """Ends it and all it left; `purge` also forgets the kept image layers."""
         with self._lock():
+            if not force and self._is_borrowed():
+                raise RuntimeError("a test run uses the cluster; --force ends it all the same")
             self._end()
             for name in layout.FRESH:
                 if name != "logs":
@@ -104,6 +106,25 @@ class ProcessCluster:
         """Pushes a local image into the cluster's registry, layer by layer; the answer is the name for pods."""
         name = ref.removeprefix("localhost/")
         return Buildah().push(ref, f"{layout.REGISTRY}/{name}")
+
+    def _bring_up(self) -> None:
+        packages.ensure(*SYSTEM)
+        _refuse_where_the_network_is_taken()
+        programs = {name: binary(name) for name in PROGRAMS} | {"etcd": binary("etcd")}
+        programs["containerd"] = Path(packages.command("containerd"))
+        self._link_tools()
+        pause = images.pause()
+        self._lay_out()
+        try:
+            self._start(programs)
+            self._wait_for_servers()
+            Buildah().push(pause, PAUSE)
+            self._serve_names()
+            wait_until(self._node_is_ready, UP_S, self._complaint)
+            self._complete.touch()
+        except BaseException:
+            self._end()
+            raise
 
     def _start(self, programs: dict[str, Path]) -> None:
         command = ["unshare", "--mount", "--pid", "--net", "--uts", "--fork", "--kill-child", "--mount-proc"]
@@ -160,13 +181,17 @@ class ProcessCluster:
         return done.stdout
 
     def _end(self) -> None:
+        if self._record.exists():  # a network link without a record is somebody else's
+            self._end_processes()
+        for mark in (self._record, self._complete, self._keep):
+            mark.unlink(missing_ok=True)
+
+    def _end_processes(self) -> None:
         init = self._init()
         if init is not None:
             with suppress(ProcessLookupError):
                 os.kill(init, signal.SIGKILL)  # the kernel ends every process of its namespace with it
             wait_until(lambda: self._init() is None, DOWN_S, lambda: f"process {init} does not end")
-        self._record.unlink(missing_ok=True)
-        self._complete.unlink(missing_ok=True)
         link = Path("/sys/class/net", layout.HOST_LINK)
         if link.exists():
             with suppress(RuntimeError):  # it goes by itself too, with the other end's network
@@ -222,6 +247,22 @@ class ProcessCluster:
     @property
     def _record(self) -> Path:
         return self.state / "init.json"
+
+    def _borrowers(self) -> TextIO:
+        self.state.parent.mkdir(parents=True, exist_ok=True)
+        return self.state.with_suffix(".borrowers").open("w")
+
+    def _is_borrowed(self) -> bool:
+        with self._borrowers() as probe:
+            try:
+                fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    @property
+    def _keep(self) -> Path:
+        return self.state / "keep"
 
     @property
     def _complete(self) -> Path:

@@ -12,10 +12,6 @@ from testbed.node import layout
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     one = ProcessCluster()
-    started = one.up()
     store = ObjectStore(layout.S3_ENDPOINT, layout.S3_ACCESS_KEY, layout.S3_SECRET_KEY, layout.S3_REGION)
-    try:
+    with one.borrowed():
         yield Cluster("processes", one.kubeconfig, store, Buildah().build, one.load_image)
-    finally:
-        if started:  # one that somebody works with by hand stays
-            one.down()
