@@ -123,6 +123,7 @@ class Api:
                 method, url, headers=headers, body=body, _request_timeout=limit
             )
             code = str(response.status)
+            self._clock.heard(response.headers.get("Date"))
             if response.status >= 400:
                 raise await self._refusal(response)
             return response
@@ -130,7 +131,6 @@ class Api:
             self._count(method, code, time.monotonic() - started)
 
     async def _refusal(self, response: Any) -> ApiError:
-        self._clock.heard(response.headers.get("Date"))
         text = await response.read()
         wait = response.headers.get("Retry-After", "")
         if response.status == 429:

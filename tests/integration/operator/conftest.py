@@ -1,8 +1,8 @@
 """A real API server with controllers and our CRDs, and in it a namespace, an operator process, and heads to talk to."""
 
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from integration.operator.parts.head import Head
-from integration.operator.parts.place import Place, eventually
+from integration.operator.parts.place import Place, eventually, new_namespace, operator_account
 from integration.operator.parts.process import KEY, OperatorProcess
 
 if TYPE_CHECKING:
     from testbed.apiserver import ControlPlane
 
 CRDS = Path(__file__).parents[3] / "manifests" / "crds.yaml"
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+NAMESPACES = 12
 
 
 @pytest.fixture(scope="session")
@@ -33,31 +33,49 @@ def plane(control_plane_with_controllers: "ControlPlane") -> "ControlPlane":
     return control_plane_with_controllers
 
 
-@pytest.fixture
-def place(plane: "ControlPlane") -> Place:
-    """A namespace that admits restricted pods only."""
-    from kubernetes import client
+@dataclass
+class Served:
+    """One operator and the namespaces that it watches, handed out one a test."""
 
-    name = f"op-{uuid.uuid4().hex[:8]}"
-    with plane.api_client() as admin:
-        client.CoreV1Api(admin).create_namespace({"metadata": {"name": name, "labels": RESTRICTED}})
-    return Place(plane, name)
+    process: OperatorProcess
+    free: list[str]
 
 
-@pytest.fixture
-def operator(place: Place, tmp_path: Path) -> Iterator[OperatorProcess]:
-    """The operator as a process with its own account, ready."""
-    with OperatorProcess(tmp_path / "operator", place.namespace, place.kubeconfig_of_operator()) as process:
+@pytest.fixture(scope="session")
+def served(plane: "ControlPlane", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The operator as a process with its own account, in a namespace of its own, watching a list of others."""
+    own, watched = new_namespace(plane), [new_namespace(plane) for _ in range(NAMESPACES)]
+    account = operator_account(plane, own, watched)
+    folder = tmp_path_factory.mktemp("operator")
+    more = {"ULTRATHINK_WATCH_NAMESPACES": ",".join(watched)}
+    with OperatorProcess(folder, own, account, **more) as process:
         process.wait_ready()
-        yield process
+        yield Served(process, watched)
 
 
 @pytest.fixture
-def head_of(place: Place) -> Iterator[Callable[..., Head]]:
+def operator(served: Served) -> OperatorProcess:
+    return served.process
+
+
+@pytest.fixture
+def place(plane: "ControlPlane", served: Served) -> Place:
+    """A namespace that the operator watches."""
+    return Place(plane, served.free.pop())
+
+
+@pytest.fixture
+def lonely(plane: "ControlPlane") -> Place:
+    """A namespace that no operator watches yet."""
+    return Place(plane, new_namespace(plane))
+
+
+@pytest.fixture
+def head_of() -> Iterator[Callable[..., Head]]:
     """Runs all pods of a job's cluster, its head being a server of the test's."""
     with ExitStack() as heads:
 
-        def run(job: str, number: int = 1, workers: int = 2) -> Head:
+        def run(place: Place, job: str, number: int = 1, workers: int = 2) -> Head:
             head = heads.enter_context(Head(place.job(job)["metadata"]["uid"], KEY, number))
             names = [f"{job}-{number}-head-0", *(f"{job}-{number}-worker-{i}" for i in range(workers))]
             eventually(lambda: {p.metadata.name for p in place.pods()} >= set(names), says=place.children)

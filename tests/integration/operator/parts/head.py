@@ -65,6 +65,10 @@ class Head:
         checkpoint = CheckpointStatus(step=step, uri=f"s3://runs/x/step-{step}", verified=True, committed_at=TIMES[0])
         self._say(checkpoint=checkpoint)
 
+    def confirm(self, step: int) -> None:
+        """The save that a stop asked for is committed."""
+        self._say(state="stopped", stop=StopView(reason="Suspended", confirmed=True, step=step))
+
     def end(self, step: int = 200, attempts: int = 1) -> None:
         """The job is done."""
         outcome = OutcomeView(phase="Succeeded", reason="Completed", step=step, attempts=attempts)

@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ultrathink_operator import rights
 WAIT_S = 60.0
 POLL_S = 0.1
 ACCOUNT = "ultrathink-operator"
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 QUICKSTART: dict[str, Any] = {
     "model": {"preset": "moe-tiny"},
@@ -21,6 +23,30 @@ QUICKSTART: dict[str, Any] = {
     "training": {"steps": 200},
     "workers": {"count": 2},
 }
+
+
+def operator_account(plane: Any, own: str, watched: list[str]) -> Path:
+    """An account that holds exactly the rights that the operator says it uses, and no others."""
+    with plane.api_client() as admin:
+        access = client.RbacAuthorizationV1Api(admin)
+        client.CoreV1Api(admin).create_namespaced_service_account(own, {"metadata": {"name": ACCOUNT}})
+        granted = [(own, f"{ACCOUNT}-lease", rights.IN_OWN_NAMESPACE)]
+        granted += [(namespace, ACCOUNT, rights.IN_WATCHED_NAMESPACES) for namespace in watched]
+        for namespace, name, table in granted:
+            access.create_namespaced_role(namespace, {"metadata": {"name": name}, "rules": rights.rules(table)})
+            subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": own}
+            role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+            binding = {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]}
+            access.create_namespaced_role_binding(namespace, binding)
+    return Path(plane.kubeconfig_of_service_account(own, ACCOUNT))
+
+
+def new_namespace(plane: Any) -> str:
+    """One that admits restricted pods alone."""
+    name = f"op-{uuid.uuid4().hex[:8]}"
+    with plane.api_client() as admin:
+        client.CoreV1Api(admin).create_namespace({"metadata": {"name": name, "labels": RESTRICTED}})
+    return name
 
 
 class Place:
@@ -31,20 +57,6 @@ class Place:
         self.api = plane.api_client()
         self.core, self.apps = client.CoreV1Api(self.api), client.AppsV1Api(self.api)
         self.custom, self.network = client.CustomObjectsApi(self.api), client.NetworkingV1Api(self.api)
-
-    def kubeconfig_of_operator(self) -> Path:
-        """An account that holds exactly the rights of the chart's Role."""
-        access = client.RbacAuthorizationV1Api(self.api)
-        self.core.create_namespaced_service_account(self.namespace, {"metadata": {"name": ACCOUNT}})
-        rules = rights.rules((*rights.IN_WATCHED_NAMESPACES, *rights.IN_OWN_NAMESPACE))
-        access.create_namespaced_role(self.namespace, {"metadata": {"name": ACCOUNT}, "rules": rules})
-        binding = {
-            "metadata": {"name": ACCOUNT},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT},
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": self.namespace}],
-        }
-        access.create_namespaced_role_binding(self.namespace, binding)
-        return Path(self.plane.kubeconfig_of_service_account(self.namespace, ACCOUNT))
 
     def submit(self, name: str, **changes: Any) -> dict[str, Any]:
         body = {
@@ -64,6 +76,9 @@ class Place:
 
     def condition(self, name: str, kind: str) -> dict[str, Any]:
         return next((c for c in self.status(name).get("conditions", ()) if c["type"] == kind), {})
+
+    def patch_job(self, name: str, change: dict[str, Any]) -> None:
+        self._custom("patch", name=name, body=change)
 
     def delete_job(self, name: str) -> None:
         self._custom("delete", name=name)
