@@ -118,9 +118,9 @@ class Job:
         shown = {key: status.get(key) for key in ("phase", "reason", "progress", "checkpoint", "attempt")}
         return f"{json.dumps(shown)}, step {self.last_step()} in the log"
 
-    def verify_checkpoints(self) -> dict[str, Any]:
-        """What `utk checkpoints verify` says when it has read every byte again."""
-        done = utk(self.house, "checkpoints", "verify", "--uri", self.uri, "-o", "json")
+    def verify_checkpoints(self, uri: str | None = None) -> dict[str, Any]:
+        """What `utk checkpoints verify` says when it has read every byte again, of all or of one."""
+        done = utk(self.house, "checkpoints", "verify", "--uri", uri or self.uri, "-o", "json")
         assert done.returncode == 0, f"utk checkpoints verify ended with {done.returncode}: {done.stdout}{done.stderr}"
         return dict(json.loads(done.stdout))
 

@@ -1,7 +1,8 @@
-"""`make images`: builds the operator's and the trainer's image by Docker or buildah, and hands them on if asked to."""
+"""`make images [REGISTRY=..] [KIND=..] [BASE=..] [TAG=..]`: builds both images by Docker or buildah, and hands them on."""
 
 import argparse
 import hashlib
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -51,10 +52,13 @@ def version() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="images/build.py", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{' or '.join(IMAGES)}; default: both")
-    parser.add_argument("--tag", default=version(), help="default: the version in pyproject.toml")
-    parser.add_argument("--base", help="image with Python 3.11 to build on; default: python:3.11-slim where Docker is")
-    parser.add_argument("--registry", help="push to REGISTRY/ultrathink-NAME:TAG")
-    parser.add_argument("--kind", metavar="CLUSTER", help="load into this kind cluster")
+    said = {
+        name: os.environ.get(name) or None for name in ("TAG", "BASE", "REGISTRY", "KIND")
+    }  # as make passes them on
+    parser.add_argument("--tag", default=said["TAG"] or version(), help="default: the version in pyproject.toml")
+    parser.add_argument("--base", default=said["BASE"], help="with Python 3.11; default: what the Containerfile says")
+    parser.add_argument("--registry", default=said["REGISTRY"], help="push to REGISTRY/ultrathink-NAME:TAG")
+    parser.add_argument("--kind", default=said["KIND"], metavar="CLUSTER", help="load into this kind cluster")
     given = parser.parse_args(arguments)
     unknown = sorted(set(given.names) - set(IMAGES))
     if unknown:
