@@ -1,4 +1,4 @@
-"""`make images [REGISTRY=..] [KIND=..] [BASE=..] [TAG=..]`: builds both images by Docker or buildah, and hands them on."""
+"""`make images [REGISTRY=] [KIND=] [BASE=] [TAG=]`: builds both images by Docker or buildah, and hands them on."""
 
 import argparse
 import hashlib
