@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 EXTRAS := cli operator trainer dev
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint types imports unit distributed integration e2e cluster cluster-down images bench generate lock clean
+.PHONY: help setup demo test lint types imports unit distributed integration e2e cluster cluster-down binaries images bench generate lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | column -t -s '	'
@@ -54,6 +54,9 @@ cluster: $(READY) ## a Kubernetes on this machine for trying things by hand
 
 cluster-down: $(READY)
 	@$(RUN)/python -m testbed cluster down
+
+binaries: $(READY) ## build the test bed's programs into the user's cache
+	@$(RUN)/python -m testbed binaries
 
 images: $(READY) ## both images; REGISTRY= pushes, KIND= loads
 	$(RUN)/python images/build.py
