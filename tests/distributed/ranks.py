@@ -70,7 +70,11 @@ def _rank(rank: int, count: int, meeting: str, work: Callable[[int], Any], sende
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
         dist.init_process_group(
-            "gloo", store=dist.FileStore(meeting, count), rank=rank, world_size=count, timeout=timedelta(seconds=60)
+            "gloo",
+            store=dist.FileStore(meeting, count),
+            rank=rank,
+            world_size=count,
+            timeout=timedelta(seconds=DEADLINE_SECONDS),
         )
         result = tree_map_only(torch.Tensor, lambda t: t.detach().cpu().numpy(), work(rank))
         dist.barrier()  # nobody leaves while others still need it

@@ -59,8 +59,11 @@ def draw(shape: torch.Size, name: str, seed: int, layers: int, expert: int | Non
 
 def deviation(shape: torch.Size, name: str, layers: int) -> float:
     """1/sqrt(inputs), so that activations keep their size; what adds to the residual stream is smaller by
-    sqrt(2 * layers), so that the stream does not grow with depth; embeddings and heads start near zero."""
-    if name.startswith(("embed.", "head.")):
+    sqrt(2 * layers), so that the stream does not grow with depth; embeddings are as large as what is added to them, so
+    that later layers still see which token it was; the head starts near zero, so that the first loss is a guess."""
+    if name.startswith("embed."):
+        return 1.0
+    if name.startswith("head."):
         return 0.02
     scale = 1.0 / math.sqrt(shape[-1])
     return scale / math.sqrt(2 * layers) if name.endswith((".o.weight", ".down.weight", ".down")) else scale
