@@ -13,6 +13,7 @@ ASCII = {"✓": "+", "✗": "x", "●": "*", "·": "-", "─": "-", "…": "..."
 PIPE_WIDTH = 0
 """No width: what goes into a pipe is never cut."""
 NARROW = 80
+PROGRAM = "utk"
 ONE_LINE = 100
 """Next commands longer than this stand on lines of their own, where they can be copied."""
 
@@ -26,6 +27,8 @@ class Console:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     color: str = "auto"
     quiet: bool = False
+    program: str = PROGRAM
+    """How this command was called: what is suggested can be typed as it stands."""
 
     def live(self, stream: IO[str]) -> bool:
         """Whether a person looks at this stream while it is written: a terminal, and no CI."""
@@ -84,11 +87,16 @@ class Console:
         """What can be done now: at most three."""
         assert len(commands) <= 3, "three next commands are enough"
         if commands:
+            commands = tuple(self.typed(command) for command in commands)
             together = "  ·  ".join(commands)
             apart = len(together) > ONE_LINE
             self.say(self.paint("Next:", "bold") + ("" if apart else f" {together}"))
             for command in commands if apart else ():
                 self.say(f"  {command}")
+
+    def typed(self, command: str) -> str:
+        """A command of ours as it is to be typed here."""
+        return self.program + command.removeprefix(PROGRAM) if command.startswith(f"{PROGRAM} ") else command
 
     def stamp(self) -> str:
         """The time before a line in a pipe; nothing on a terminal, where the line is read as it comes."""

@@ -1,15 +1,17 @@
 """Where `utk` starts: words in, exit code out; every refusal in one shape, never a traceback."""
 
 import os
+import shutil
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from ultrathink_api.errors import Problem, Refused
 from utk import exits, output
-from utk.console import console
+from utk.console import PROGRAM, console
 from utk.options import Group, command
 
 COMMANDS = (
@@ -20,6 +22,7 @@ COMMANDS = (
 """Each is `main` in the module of its name below utk.commands; its docstring is its help."""
 
 DEBUG = "UTK_DEBUG"
+PLUGIN = "kubectl-utk"
 PYTHON_NAMES = {"list": "list_", "help": "help_"}
 
 
@@ -43,7 +46,16 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """The console script."""
+    console.program = called_as(sys.argv[0])
     sys.exit(run(sys.argv[1:]))
+
+
+def called_as(path: str) -> str:
+    """What to type to get here again: utk where a shell finds it, `kubectl utk` for its plugin, else the path."""
+    name = Path(path).name
+    if name == PLUGIN:
+        return "kubectl utk"
+    return path if name == PROGRAM and shutil.which(PROGRAM) is None else PROGRAM
 
 
 def run(argv: list[str]) -> int:

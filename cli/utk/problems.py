@@ -27,7 +27,7 @@ def text(problem: Problem, source: "Source | None" = None, kind: str = "error") 
     if problem.why:
         lines.append(f"   = why: {clean(problem.why)}")
     lines.append(f"   = fix: {clean(problem.fix)}")
-    lines.append(f"   = see: utk explain {problem.code}")
+    lines.append(f"   = see: {console.typed('utk explain')} {problem.code}")
     return "\n".join(lines)
 
 
@@ -49,7 +49,7 @@ def unreadable(refused: "Unreadable") -> None:
         *_excerpt(refused.name, refused.text, refused.line, refused.column, refused.column + 1, "here it stops"),
         f"   = why: {clean(problem.message)}",
         f"   = fix: {clean(problem.fix)}",
-        f"   = see: utk explain {problem.code}",
+        f"   = see: {console.typed('utk explain')} {problem.code}",
     ]
     console.complain("\n".join(lines))
 

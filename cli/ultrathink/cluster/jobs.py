@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 from ultrathink.cluster.connect import Cluster
 from ultrathink.cluster.translate import asking, not_found, unwatched
-from ultrathink_api import GROUP_VERSION, names
+from ultrathink_api import GROUP_VERSION
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import PLURAL
 from ultrathink_api.status import TERMINAL
+from ultrathink_store import layout
 
 FIELD_MANAGER = "utk"
 NEWEST = ("@latest", "-")
@@ -194,10 +195,10 @@ def checkpoint_place(raw: Raw) -> str:
     metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     said = (spec.get("checkpoint") or {}).get("uri")
     if said:
-        return names.storage_prefix(said, metadata["namespace"], metadata["name"])
-    newest_uri = (status.get("checkpoint") or {}).get("uri")
-    if newest_uri:
-        return str(newest_uri).rsplit("/", 3)[0]
+        return layout.job_uri(said, metadata["namespace"], metadata["name"])
+    found = layout.address(str((status.get("checkpoint") or {}).get("uri") or ""))
+    if found:
+        return found.prefix
     raise Refused.of(
         "UTK0312",
         field=metadata["name"],

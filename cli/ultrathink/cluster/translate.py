@@ -13,7 +13,7 @@ from ultrathink_api.job import PLURAL
 RESOURCE = f"{PLURAL}.{API_GROUP}"
 CHART = "charts/ultrathink"
 RELEASE = "ultrathink"
-RELEASE_NAMESPACE = "ultrathink-system"
+RELEASE_NAMESPACE = "ultrathink"
 INSTALL = f"helm install {RELEASE} {CHART} --namespace {RELEASE_NAMESPACE} --create-namespace"
 
 _OURS = re.compile(r"(UTK\d{4}) (.*?)(?: \(fix: (.*?)\))?$", re.DOTALL)
@@ -91,7 +91,7 @@ def unwatched(namespace: str) -> Problem:
         message=f"the job is stored, but no operator has taken notice of it: no operator watches namespace {namespace}",
         why="an operator acts only in the namespaces that its release names, and only while it runs",
         fix=f"helm upgrade {RELEASE} {CHART} --namespace {RELEASE_NAMESPACE} --reuse-values "
-        f"--set 'watchNamespaces={{{namespace}}}' (with the namespaces that it watches already, if any); "
+        f"--set 'watchNamespaces={{{namespace}}}' (list those that it watches already, too); "
         f"kubectl get pods -n {RELEASE_NAMESPACE} shows whether it runs",
     )
 

@@ -253,4 +253,4 @@ def _again(file: str, nproc: int, steps: int, sets: Any) -> str:
     words += ["--steps", str(steps)] if steps else []
     for assignment in sets:
         words += ["--set", assignment]
-    return shlex.join(words)
+    return console.typed(shlex.join(words))
