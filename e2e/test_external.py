@@ -1,14 +1,15 @@
 """A cluster that exists already serves the suite as well: the one of processes, seen from outside by its kubeconfig."""
 
 import json
-import os
+import shutil
 
 import pytest
 from e2e.house import JOBS, House, images
 from e2e.kubernetes import Kubernetes
 from e2e.waiting import wait_for
 
-from testbed.makers import choose
+from testbed.binaries import binary
+from testbed.makers import choose, kind
 from testbed.node import layout
 
 RUN_S = 120.0
@@ -22,15 +23,24 @@ RESTRICTED = {
 }
 
 
-def test_a_kubeconfig_is_enough_to_run_an_image_there(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    if house.maker == "processes":  # what `make cluster` prints
-        monkeypatch.setenv("UTK_E2E_KUBECONFIG", str(house.kubernetes.kubeconfig))
+@pytest.fixture
+def from_outside(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person exports who has a cluster already; for one of processes it is what `make cluster` prints."""
+    if house.maker == "external":
+        return
+    monkeypatch.setenv("UTK_E2E_KUBECONFIG", str(house.kubernetes.kubeconfig))
+    monkeypatch.setenv("UTK_TEST_S3_ENDPOINT", house.s3.endpoint)
+    monkeypatch.setenv("UTK_TEST_S3_ACCESS_KEY", house.s3.access_key)
+    monkeypatch.setenv("UTK_TEST_S3_SECRET_KEY", house.s3.secret_key)
+    if house.maker == "kind":
+        program = shutil.which("kind") or str(binary("kind"))
+        monkeypatch.setenv("UTK_E2E_HAND_OVER", f"{program} load docker-image {{image}} --name {kind.NAME}")
+    else:
         monkeypatch.setenv("REGISTRY", layout.REGISTRY)
-        monkeypatch.setenv("UTK_TEST_S3_ENDPOINT", house.s3.endpoint)
-        monkeypatch.setenv("UTK_TEST_S3_ACCESS_KEY", house.s3.access_key)
-        monkeypatch.setenv("UTK_TEST_S3_SECRET_KEY", house.s3.secret_key)
-    elif "UTK_E2E_KUBECONFIG" not in os.environ:
-        pytest.skip("a cluster of kind's is not external; UTK_E2E_KUBECONFIG against `make cluster` shows it")
+
+
+@pytest.mark.usefixtures("from_outside")
+def test_a_kubeconfig_is_enough_to_run_an_image_there() -> None:
     with choose() as cluster:
         assert cluster.maker == "external"
         kubernetes = Kubernetes(cluster.kubeconfig)
