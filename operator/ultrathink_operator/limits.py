@@ -1,6 +1,7 @@
 """How fast requests go out and how soon they are tried again."""
 
 import asyncio
+import contextlib
 import random
 import time
 
@@ -55,3 +56,10 @@ class Backoff:
 def jittered(seconds: float, share: float = 0.1) -> float:
     """About so long; asked together, answered apart."""
     return seconds * random.uniform(1 - share, 1 + share)
+
+
+async def heard_within(event: asyncio.Event, seconds: float | None) -> None:
+    """Until the event is set, or the time is over. (`wait_for` may lose a cancellation that comes with the event.)"""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

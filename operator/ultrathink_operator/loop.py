@@ -12,7 +12,7 @@ from ultrathink_operator.clock import ServerClock
 from ultrathink_operator.decide import Decision, decide
 from ultrathink_operator.explain import Explainer
 from ultrathink_operator.lease import Lease, NotLeader
-from ultrathink_operator.limits import Backoff, Limiter
+from ultrathink_operator.limits import Backoff, Limiter, heard_within
 from ultrathink_operator.metrics import Metrics
 from ultrathink_operator.observe import JobView, Observed, Trouble
 from ultrathink_operator.policies import completion, writing
@@ -118,8 +118,7 @@ class JobTask:
     async def _loop(self) -> None:
         wake_after: float | None = None
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), wake_after)
+            await heard_within(self._woken, wake_after)
             self._woken.clear()
             job = self._passes.world.job(self._namespace, self._uid)
             if job is None:

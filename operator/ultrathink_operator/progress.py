@@ -28,7 +28,7 @@ from ultrathink_api.protocol import (
     token,
 )
 from ultrathink_operator.clock import ServerClock
-from ultrathink_operator.limits import jittered
+from ultrathink_operator.limits import heard_within, jittered
 from ultrathink_operator.observe import PodView, Supervisor
 
 POLL_S = 10.0
@@ -141,8 +141,7 @@ class Supervisors:
             except (Unanswered, ValidationError) as error:
                 talk.view = replace(talk.view, error=str(error)[:500])
             self._wake(job)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(talk.hurry.wait(), jittered(_pause(talk.view)))
+            await heard_within(talk.hurry, jittered(_pause(talk.view)))
 
     async def _ask(self, job: str, talk: _Talk, method: str, path: str, body: Any = None) -> Any:
         for key in self._keys:

@@ -112,7 +112,6 @@ class Reflector:
         self.heard_at = time.monotonic()
         self.restarts = self.stalls = 0
         self._version = ""
-        self._seen: Json = {}
 
     async def run(self) -> None:
         """Never ends by itself: every error is waited out."""
@@ -124,7 +123,7 @@ class Reflector:
                 self._backoff.reset()
             except Expired:
                 log.info("%s: the version expired, listing again", self.name)
-                self._version = ""
+                self.go_on_from("")
             except ApiError as error:
                 self._refused(error)
                 await asyncio.sleep(self._backoff.next())
@@ -134,9 +133,13 @@ class Reflector:
                 await asyncio.sleep(self._backoff.next())
             except Exception:
                 log.exception("%s: an object could not be taken in, listing again", self.name)
-                self._version = ""
+                self.go_on_from("")
                 await asyncio.sleep(self._backoff.next())
             self.restarts += 1
+
+    def go_on_from(self, version: str) -> None:
+        """Where the next watch begins; an empty version means a list first."""
+        self._version = version
 
     async def _list(self) -> None:
         items, version = await self._pages("application/json")
@@ -212,14 +215,14 @@ class Reflector:
         log.warning("%s: %s", self.name, error)
         resource = self.store.watched.resource
         if error.status == 410:
-            self._version = ""
+            self.go_on_from("")
         elif error.status in (401, 403):
             self.store.trouble = misconfigured("list and watch", resource.plural, resource.group, error.message)
-            self._version = ""
+            self.go_on_from("")
         elif error.status == 404:
             fix = "install the CRDs: helm upgrade --install ultrathink-crds charts/ultrathink-crds"
             self.store.trouble = Trouble("DependencyMissing", f"{resource.plural} are not served (fix: {fix})")
-            self._version = ""
+            self.go_on_from("")
 
 
 def misconfigured(verb: str, plural: str, group: str, message: str) -> Trouble:

@@ -1,8 +1,11 @@
 """Requests are slowed, never lost, and retries spread out."""
 
+import asyncio
 import time
 
-from ultrathink_operator.limits import Backoff, Limiter, jittered
+import pytest
+
+from ultrathink_operator.limits import Backoff, Limiter, heard_within, jittered
 
 
 def test_a_backoff_doubles_up_to_its_limit_and_starts_again() -> None:
@@ -28,3 +31,13 @@ async def test_everybody_heeds_a_pause() -> None:
 
 def test_jitter_stays_within_its_share() -> None:
     assert all(9 <= jittered(10) <= 11 for _ in range(100))
+
+
+async def test_a_wait_that_is_cancelled_as_the_event_comes_is_cancelled() -> None:
+    event = asyncio.Event()
+    waiting = asyncio.create_task(heard_within(event, 60))
+    await asyncio.sleep(0)
+    event.set()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
