@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from e2e import dump
-from e2e.house import House, in_cluster
+from e2e.house import JOBS, SYSTEM, House, in_cluster
 
 from testbed.makers import choose
 from testbed.needs import require
@@ -28,5 +28,5 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     house = getattr(item, "funcargs", {}).get("house")
-    if report.when == "call" and report.failed and house is not None:
-        report.sections.append(("the cluster", dump.everything(house.kubernetes)))
+    if report.when in ("setup", "call") and report.failed and house is not None:
+        report.sections.append(("the cluster", dump.everything(house.kubernetes, SYSTEM, JOBS)))

@@ -1,6 +1,5 @@
 """What a failed test leaves to read: objects, events, and the logs of the job's and the operator's pods."""
 
-from e2e.house import JOBS, SYSTEM
 from e2e.kubernetes import Kubernetes
 from e2e.waiting import say
 
@@ -8,16 +7,16 @@ TAIL = "80"
 KINDS = "utj,statefulsets,pods,services,configmaps,networkpolicies,poddisruptionbudgets"
 
 
-def everything(kubernetes: Kubernetes) -> str:
+def everything(kubernetes: Kubernetes, system: str, jobs: str) -> str:
     """Never raises: it runs when something is wrong already."""
     parts = [
-        _section(kubernetes, "objects", "get", KINDS, "-n", JOBS, "-o", "wide"),
-        _section(kubernetes, "jobs", "get", "utj", "-n", JOBS, "-o", "yaml"),
-        _section(kubernetes, "pods", "describe", "pods", "-n", JOBS),
-        _section(kubernetes, "events", "get", "events", "-n", JOBS, "--sort-by=.lastTimestamp"),
-        _section(kubernetes, "operator", "get", "pods,events", "-n", SYSTEM, "-o", "wide"),
+        _section(kubernetes, "objects", "get", KINDS, "-n", jobs, "-o", "wide"),
+        _section(kubernetes, "jobs", "get", "utj", "-n", jobs, "-o", "yaml"),
+        _section(kubernetes, "pods", "describe", "pods", "-n", jobs),
+        _section(kubernetes, "events", "get", "events", "-n", jobs, "--sort-by=.lastTimestamp"),
+        _section(kubernetes, "operator", "get", "pods,events", "-n", system, "-o", "wide"),
     ]
-    for namespace in (SYSTEM, JOBS):
+    for namespace in (system, jobs):
         names = kubernetes.try_kubectl("get", "pods", "-n", namespace, "-o", "name").out.split()
         for name in names:
             for previous in ((), ("--previous",)):

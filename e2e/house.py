@@ -1,12 +1,14 @@
 """The operator in a cluster, as a user installs it: images handed over, a bucket, `helm install`, its own account."""
 
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.kubernetes import Kubernetes
+from e2e import dump
+from e2e.kubernetes import Kubernetes, Refused
 from e2e.waiting import say, wait_for
 
 from testbed.makers import Cluster, ObjectStore
@@ -20,7 +22,6 @@ RELEASE = "ultrathink"
 SYSTEM, JOBS, ELSEWHERE = "utk-e2e-system", "utk-e2e-jobs", "utk-e2e-elsewhere"
 NAMESPACES = (SYSTEM, JOBS, ELSEWHERE)
 DEPLOYMENT = f"deployment/{RELEASE}-operator"
-BUCKET = "utk-e2e-runs"
 SECRET = "storage"
 PODS = {"cpus": "300m", "headCpus": "200m", "memory": "3Gi", "headMemory": "3Gi"}
 """What fits twice into a node of two cores; they may use more than they ask for."""
@@ -35,6 +36,7 @@ class House:
     maker: str
     kubernetes: Kubernetes
     s3: ObjectStore
+    bucket: str
 
     def storage_environment(self) -> dict[str, str]:
         """What a person exports who reads checkpoints from a shell."""
@@ -51,19 +53,23 @@ def in_cluster(cluster: Cluster) -> Iterator[House]:
     kubernetes = Kubernetes(cluster.kubeconfig)
     pushed = {name: _hand_over(cluster, name) for name in images.IMAGES}
     _leave(kubernetes)  # what a session that was killed has left
-    _make_bucket(cluster.s3)
+    with _bucket(cluster.s3) as bucket:
+        try:
+            _furnish(kubernetes, cluster.s3)
+            _install(kubernetes, cluster.s3, bucket, pushed)
+            yield House(cluster.maker, kubernetes, cluster.s3, bucket)
+        finally:
+            _leave(kubernetes)
+
+
+def _furnish(kubernetes: Kubernetes, s3: ObjectStore) -> None:
     for namespace in NAMESPACES:
         kubernetes.kubectl("create", "namespace", namespace)
     for namespace in (SYSTEM, JOBS):  # neither the operator nor jobs may need more than this standard allows
         kubernetes.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-    keys = (f"AWS_ACCESS_KEY_ID={cluster.s3.access_key}", f"AWS_SECRET_ACCESS_KEY={cluster.s3.secret_key}")
+    keys = (f"AWS_ACCESS_KEY_ID={s3.access_key}", f"AWS_SECRET_ACCESS_KEY={s3.secret_key}")
     literals = [f"--from-literal={key}" for key in keys]
     kubernetes.kubectl("create", "secret", "generic", SECRET, "-n", JOBS, *literals)
-    try:
-        _install(kubernetes, cluster.s3, pushed)
-        yield House(cluster.maker, kubernetes, cluster.s3)
-    finally:
-        _leave(kubernetes)
 
 
 def _hand_over(cluster: Cluster, name: str) -> str:
@@ -72,11 +78,13 @@ def _hand_over(cluster: Cluster, name: str) -> str:
     return cluster.hand_over(ref)
 
 
-def _make_bucket(s3: ObjectStore) -> None:
+@contextmanager
+def _bucket(s3: ObjectStore) -> Iterator[str]:
+    """A fresh one, for a job is refused over checkpoints that another job of its name has left."""
     import boto3
     from botocore.config import Config
 
-    client = boto3.client(
+    client = boto3.resource(
         "s3",
         endpoint_url=s3.endpoint,
         region_name=s3.region,
@@ -84,13 +92,17 @@ def _make_bucket(s3: ObjectStore) -> None:
         aws_secret_access_key=s3.secret_key,
         config=Config(s3={"addressing_style": "path"}),
     )
-    if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-        client.create_bucket(Bucket=BUCKET)
+    bucket = client.create_bucket(Bucket=f"utk-e2e-{uuid.uuid4().hex[:12]}")
+    try:
+        yield bucket.name
+    finally:
+        bucket.objects.all().delete()
+        bucket.delete()
 
 
-def _install(kubernetes: Kubernetes, s3: ObjectStore, pushed: dict[str, str]) -> None:
+def _install(kubernetes: Kubernetes, s3: ObjectStore, bucket: str, pushed: dict[str, str]) -> None:
     storage = {
-        "uri": f"s3://{BUCKET}",
+        "uri": f"s3://{bucket}",
         "endpoint": s3.endpoint,
         "region": s3.region,
         "addressing": "path",
@@ -108,7 +120,11 @@ def _install(kubernetes: Kubernetes, s3: ObjectStore, pushed: dict[str, str]) ->
     chosen = [part for setting in settings for part in ("--set", setting)]
     kubernetes.helm("install", RELEASE, str(ROOT / "charts" / "ultrathink"), "--namespace", SYSTEM, *chosen)
     say("the chart is installed")
-    kubernetes.kubectl("-n", SYSTEM, "rollout", "status", DEPLOYMENT, f"--timeout={ROLLOUT_S}s")
+    try:
+        kubernetes.kubectl("-n", SYSTEM, "rollout", "status", DEPLOYMENT, f"--timeout={ROLLOUT_S}s")
+    except Refused:
+        say(dump.everything(kubernetes, SYSTEM, JOBS))
+        raise
 
 
 def _leave(kubernetes: Kubernetes) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from e2e.house import BUCKET, JOBS, ROOT, House
+from e2e.house import JOBS, ROOT, House
 from e2e.kubernetes import Refused
 from e2e.waiting import say, wait_for
 
@@ -66,7 +66,7 @@ class Job:
     @property
     def uri(self) -> str:
         """Where its checkpoints are: the runtime's storage, the namespace, its name."""
-        return f"s3://{BUCKET}/{JOBS}/{self.name}"
+        return f"s3://{self.house.bucket}/{JOBS}/{self.name}"
 
     def status(self) -> dict[str, Any]:
         found = self.house.kubernetes.get("utj", self.name, "-n", JOBS)

@@ -103,5 +103,10 @@ def test_the_account_may_do_what_the_chart_says_and_not_read_a_secret(
 
 
 def test_install_yaml_is_accepted_as_it_is(run: Run) -> None:
-    objects = run("kubectl", "create", "--dry-run=client", "-o", "name", "-f", str(ROOT / "manifests" / "install.yaml"))
-    assert "deployment.apps/ultrathink-operator" in objects
+    text = (ROOT / "manifests" / "install.yaml").read_text()
+    namespace = f"test-{uuid.uuid4().hex[:8]}"
+    run("kubectl", "create", "namespace", namespace)
+    text = text.replace("namespace: ultrathink\n", f"namespace: {namespace}\n")
+    said = run("kubectl", "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=text)
+    assert "deployment.apps/ultrathink-operator" in said
+    assert said.count("customresourcedefinition") == 2
