@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -50,22 +49,18 @@ class Child:
         if self.process is not None:
             processes.signal_process(self.process.pid, signum)
 
-    def end(self, grace: float = 0.0) -> None:
-        """Want it no more."""
+    def end(self) -> None:
+        """Want it no more, and kill it with all below it: what it held is saved, or was never to be."""
         self._wanted = False
         if self.process is not None:
-            if grace <= 0:
-                processes.kill_below(self.process.pid)
-                self.process.kill()
-            processes.end(self.process, grace)
+            processes.kill_below(self.process.pid)
+            self.process.kill()
+            self.process.wait()
             self.process = None
 
 
-def end_all(children: list[Child], grace: float) -> None:
-    """End them together, then whatever they left to us. Without grace nobody is asked."""
-    if grace > 0:
-        for child in children:
-            child.signal(signal.SIGTERM)
+def end_all(children: list[Child]) -> None:
+    """End them, then whatever they left to us."""
     for child in children:
-        child.end(grace)
+        child.end()
     processes.kill_below(os.getpid())

@@ -104,7 +104,7 @@ class Supervisor:
             while not self._over():
                 self._turn()
         finally:
-            end_all(self._children, raynode.DRAIN_SECONDS if not self._config.local else 0.0)
+            end_all(self._children)
             if self._config.local:
                 shutil.rmtree(self._config.directory, ignore_errors=True)
         return EXIT_CODES.get(self._phase, 1)
@@ -342,7 +342,7 @@ class Supervisor:
         }
         self._report.summary(**facts)
         if not self._config.local:
-            end_all(self._children, raynode.DRAIN_SECONDS)
+            end_all(self._children)
 
     def _leave(self, now: float) -> None:
         """SIGTERM: save, stop, go. A second one, or one without anybody left to tell: at once."""
