@@ -14,7 +14,7 @@ from ultrathink.cluster.translate import asking
 from ultrathink_api import names
 from ultrathink_api.errors import Refused
 
-IDLE_SECONDS = 30.0
+IDLE_SECONDS = 15.0
 """A connection that brings nothing for so long is asked for again: its node may be gone without a word."""
 RETRY_SECONDS = 1.0
 LAST_WORDS_SECONDS = 10.0
@@ -24,6 +24,8 @@ NOT_READY = ("Pending", "Planned", "Queued", "Scheduling")
 _STAMPED = re.compile(r"(\d{4}-\d{2}-\d{2}T[\d:.]+(?:Z|[+-]\d{2}:\d{2})) ?(.*)", re.DOTALL)
 CHUNK = 1 << 16
 POD_LOG = "pods/log"
+LAST_EVENT = '{"event": "summary"'
+"""How the supervisor's last line begins; after it the head only waits to be taken away."""
 NOT_JUST_NOW = frozenset({400, 404, 429, 500, 502, 503, 504})
 """The container is not there yet, or gone, or its node does not answer: all of that passes."""
 
@@ -51,6 +53,8 @@ class Resume:
     pod: str = ""
     time: str = ""
     seen: set[str] = field(default_factory=set)
+    finished: str = ""
+    """The incarnation of the container that has said its last word."""
 
     def enter(self, pod: str) -> None:
         """Another pod has a log of its own, from its beginning."""
@@ -84,7 +88,7 @@ def stream(
     after = None if since is None else _stamp(datetime.now(UTC) - timedelta(seconds=since))
     while True:
         pod = _pod(cluster, raw, rank)
-        if pod is not None and _has_log(pod):
+        if pod is not None and _has_log(pod) and resume.finished != _incarnation(pod):
             yield from _moved(resume, pod)
             yield from _read(cluster, pod, resume, after, follow=follow and not jobs.ended(raw))
         elif not follow:
@@ -156,6 +160,12 @@ def _has_log(pod: dict[str, Any]) -> bool:
     return any("running" in (s.get("state") or {}) or "terminated" in (s.get("state") or {}) for s in states)
 
 
+def _incarnation(pod: dict[str, Any]) -> str:
+    """Another one has begun a log of its own."""
+    states = (pod.get("status") or {}).get("containerStatuses") or [{}]
+    return f"{pod['metadata']['uid']}/{states[0].get('restartCount', 0)}"
+
+
 def _moved(resume: Resume, pod: dict[str, Any]) -> Iterator[Notice]:
     uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
     if resume.pod and resume.pod != uid:
@@ -188,6 +198,9 @@ def _read(cluster: Cluster, pod: dict[str, Any], resume: Resume, after: str | No
             at, said = (stamped[1], stamped[2]) if stamped else (resume.time, text)
             if resume.is_new(at, said):
                 yield Line(said, at, name)
+            if said.startswith(LAST_EVENT):
+                resume.finished = _incarnation(pod)
+                return
     except (HTTPError, OSError):
         return
     finally:

@@ -7,6 +7,7 @@ import typer
 from ultrathink_api.errors import CODES, Refused
 from utk import exits, output
 from utk.console import console
+from utk.examples import EXAMPLES
 from utk.options import Output
 
 RANGES = {
@@ -48,6 +49,7 @@ def explanation(word: str) -> dict[str, Any]:
         for rule in (*RULES, *TRANSITIONS)
         if rule.code == entry.code
     ]
+    example = EXAMPLES.get(entry.code)
     exit_code = exits.of(Problem(code=entry.code, field="", message="", fix=""))
     return report(
         "Explanation",
@@ -57,6 +59,7 @@ def explanation(word: str) -> dict[str, Any]:
         about=RANGES[entry.code[:5]],
         exitCode=exit_code,
         rules=rules,
+        **({"example": {"wrong": example[0], "right": example[1]}} if example else {}),
     )
 
 
@@ -69,3 +72,8 @@ def _text(value: dict[str, Any]) -> None:
         console.print(f"  rule   {rule['message']}")
         console.print(f"  fix    {rule['fix']}")
         console.print(f"  CEL    {rule['cel']}")
+    for word, color in (("wrong", "red"), ("right", "green")):
+        if "example" in value:
+            console.print(f"\n{console.paint(word, color, console.out)}:")
+            for line in value["example"][word].splitlines():
+                console.print(f"  {line}")

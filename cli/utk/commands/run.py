@@ -10,7 +10,7 @@ import typer
 from ultrathink_api.errors import CODES, Problem, Refused
 from utk import exits, output, problems
 from utk.commands.plan import count
-from utk.console import console
+from utk.console import clean, console
 from utk.events import Event, Narrator, duration, eval_line
 from utk.options import File, Nproc, Output, Set
 from utk.progress import Bar, Plain, view
@@ -144,19 +144,23 @@ class _Log:
             self.path = Path(self.file.name)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.file is None or self.path is None:
             return
         self.file.close()
+        if kind is not None and self.path.stat().st_size:
+            self.show()
         if not self.keep or not self.path.stat().st_size:
             self.path.unlink()
             self.path = None
 
-    def tail(self) -> list[str]:
-        """Its last lines."""
+    def show(self) -> None:
+        """Its last lines, and where the others are."""
         if self.path is None:
-            return []
-        return self.path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+            return
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]:
+            console.complain(console.paint(f"  {clean(line)}", "dim"))
+        console.complain(f"  log: {self.path}")
 
 
 def _header(job: "Job") -> None:
@@ -227,8 +231,7 @@ def _end(summary: Event, log: _Log, again: str, uid: str) -> int:
 
 def _failed(summary: Event, log: _Log) -> None:
     code = summary.get("code")
-    for line in log.tail():
-        console.complain(console.paint(f"  {line}", "dim"))
+    log.show()
     problems.complain(
         [
             Problem(
@@ -239,8 +242,6 @@ def _failed(summary: Event, log: _Log) -> None:
             )
         ]
     )
-    if log.path:
-        console.complain(f"   = log: {log.path}")
 
 
 def _say_stopping() -> None:

@@ -89,6 +89,19 @@ def test_a_replaced_head_is_found_again_and_its_attempt_is_announced(
     assert "the pod was replaced" in said.err
 
 
+def test_after_its_last_word_a_head_that_stays_holds_nobody_up(
+    kubectl: "Utk", stage: "Stage", kubelet: "Kubelet", job: str
+) -> None:
+    head = stage.head(job, kubelet.node)
+    stage.status(job, phase="Running", reason="Training")
+    following = kubectl.start("logs", "-f", job)
+    kubelet.say(head, step(1), event("summary", attempt=1, phase="Succeeded"))
+    following.until(lambda r: "step 1" in r.out)
+    stage.status(job, phase="Succeeded", reason="Completed")
+    assert following.end().code == 0
+    assert len(kubelet.asked) == 1, "the log is not asked for again"
+
+
 def test_the_exit_status_of_the_job_is_given_on_request(
     kubectl: "Utk", stage: "Stage", kubelet: "Kubelet", job: str
 ) -> None:

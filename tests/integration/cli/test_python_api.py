@@ -1,0 +1,47 @@
+"""`from ultrathink import Job` on a cluster: what the commands stand on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ultrathink import Job, Refused
+
+if TYPE_CHECKING:
+    from integration.cli.parts.kubelet import Kubelet
+    from integration.cli.parts.stage import Stage
+    from testbed.apiserver import ControlPlane
+    from ultrathink.cluster.connect import Cluster
+
+
+@pytest.fixture
+def cluster(installed: "ControlPlane", stage: "Stage") -> "Cluster":
+    from ultrathink.cluster.connect import connect
+
+    return connect(namespace=stage.namespace, kubeconfig=str(installed.kubeconfig))
+
+
+def test_a_job_lives_from_submit_to_delete(
+    cluster: "Cluster", stage: "Stage", kubelet: "Kubelet", job_file: Path
+) -> None:
+    job = Job.from_file(str(job_file)).set("metadata.name", "mine")
+    assert job.submit(cluster, dry_run=True).action == "created"
+    assert Job.list(cluster) == ()
+    assert job.submit(cluster).action == "created"
+    assert job.submit(cluster).action == "unchanged"
+
+    live = Job.get("mine", cluster)
+    assert (live.name, live.phase, live.ended) == ("mine", None, False)
+    assert [found.name for found in Job.list(cluster)] == ["mine"]
+    stage.status("mine", phase="Succeeded", progress={"step": 200, "of": 200, "percent": "100%"})
+    live = live.refresh()
+    assert live.ended and live.status.progress is not None and live.status.progress.step == 200
+    assert live.spec.workers.count == 2
+
+    kubelet.say(stage.head("mine", kubelet.node), "a line", '{"event": "summary"}')
+    assert list(live.logs(follow=True)) == ["a line", '{"event": "summary"}']
+
+    live.delete()
+    with pytest.raises(Refused) as gone:
+        Job.get("mine", cluster)
+    assert gone.value.problem.code == "UTK0507"
