@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distributed.ranks import run_ranks
+from distributed.ranks import DEADLINE_SECONDS, run_ranks
 from ultrathink_planner import Plan
 from ultrathink_store import JobStore, Start, open_job
 from ultrathink_trainer.run import Control, Run, open_run
@@ -50,6 +50,19 @@ class Attempt:
     @property
     def losses(self) -> dict[int, float]:
         return {record["step"]: record["loss"] for record in self.of("step")}
+
+
+def patient(run: Run) -> None:
+    """Let each save be committed before the next step, however busy the machine is."""
+    save = run.checkpoints.save
+
+    def save_and_wait(*state: Any) -> None:
+        save(*state)
+        until = time.monotonic() + DEADLINE_SECONDS
+        while run.checkpoints.busy and time.monotonic() < until:
+            time.sleep(0.001)
+
+    run.checkpoints.save = save_and_wait  # type: ignore[method-assign]
 
 
 def attempt(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from distributed.jobs import Kill, Record, attempt, job_store
+from distributed.jobs import Kill, Record, attempt, job_store, patient
 from distributed.layouts import ALONE, EXPERTS, LAYOUTS, job_plan, random_batches
 from distributed.ranks import RankFailed, run_ranks
 from ultrathink_api.job import JobSpec
@@ -71,7 +71,7 @@ def test_a_wish_to_save_is_granted_once(tmp_path: Path) -> None:
         if record["event"] == "step" and record["step"] == 1:
             control.save = True
 
-    told = attempt(saving(every_steps=None), tmp_path, 1, on_record=wish)
+    told = attempt(saving(every_steps=None), tmp_path, 1, on_record=wish, prepare=patient)
     assert [record["step"] for record in told.of("checkpoint")] == [2, STEPS]
 
 
