@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-POLL_S = 0.5
+POLL_S = 1.0
 
 
 def say(text: str) -> None:
