@@ -17,13 +17,17 @@ UID = "uid-1"
 CREATED_AT = "2026-01-01T00:00:00.000Z"
 
 
-def job_store(folder: Path) -> JobStore:
-    return open_job(f"file://{folder}", None, "job", UID)
+Place = Path | str
+"""A folder, or the URI of a bucket."""
 
 
-def begin_attempt(folder: Path, epoch: int) -> JobStore:
+def job_store(place: Place) -> JobStore:
+    return open_job(place if isinstance(place, str) else f"file://{place}", None, "job", UID)
+
+
+def begin_attempt(place: Place, epoch: int) -> JobStore:
     """Take the epoch as a supervisor does: it starts from the newest valid checkpoint."""
-    store = job_store(folder)
+    store = job_store(place)
     store.claim(None)
     newest = store.newest() if epoch > 1 else None
     store.take_epoch(epoch, Start(epoch=epoch, parent=newest.ref if newest else None, created_at=CREATED_AT))
@@ -67,7 +71,7 @@ def patient(run: Run) -> None:
 
 def attempt(
     plan: Plan,
-    folder: Path,
+    place: Place,
     epoch: int,
     *,
     chaos: Sequence[Kill] = (),
@@ -75,7 +79,7 @@ def attempt(
     prepare: Callable[[Run], None] | None = None,
 ) -> Attempt:
     """One attempt from restore to end. `on_record` sees rank 0's records and may wish for something."""
-    begin_attempt(folder, epoch)
+    begin_attempt(place, epoch)
 
     def work(rank: int) -> tuple[list[Record], Any]:
         records: list[Record] = []
@@ -86,7 +90,7 @@ def attempt(
             if on_record:
                 on_record(record, control)
 
-        run = open_run(plan, job_store(folder), epoch, emit=emit, clock=time.monotonic, control=control, chaos=chaos)
+        run = open_run(plan, job_store(place), epoch, emit=emit, clock=time.monotonic, control=control, chaos=chaos)
         if prepare:
             prepare(run)
         finish = train(run)
@@ -96,11 +100,11 @@ def attempt(
     return Attempt(results[0][0], [finish for _, finish in results])
 
 
-def read_whole(folder: Path, step: int) -> dict[str, bytes]:
+def read_whole(place: Place, step: int) -> dict[str, bytes]:
     """Every tensor of a checkpoint put together from its pieces, as bytes, read without the trainer."""
     import numpy
 
-    store = job_store(folder)
+    store = job_store(place)
     checkpoint = store.open(store.find(str(step)))
     names = {"F32": "<f4", "F64": "<f8"}
     tensors = {}

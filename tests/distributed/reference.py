@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
-from ultrathink_planner import ModelShape, Plan
+from ultrathink_api.sections.training import OptimizerSpec
+from ultrathink_planner import ModelShape, MoEShape, Plan
 
 BALANCE_STEP = 1e-3
 
+Named = dict[str, Tensor]
 
-def rms_norm(x, weight, epsilon):
+
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     return x / torch.sqrt((x * x).mean(-1, keepdim=True) + epsilon) * weight
 
 
-def rotate(x_THD, theta):
+def rotate(x_THD: Tensor, theta: float) -> Tensor:
     positions, _, width = x_THD.shape
     half = width // 2
     angles = torch.outer(torch.arange(positions).float(), theta ** -(torch.arange(0, width, 2).float() / width))
@@ -25,10 +29,10 @@ def rotate(x_THD, theta):
     return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
 
-def attention(x_TH, p, at, shape):
+def attention(x_TH: Tensor, p: Named, at: str, shape: ModelShape) -> Tensor:
     """One row, head by head."""
 
-    def heads(name, count):
+    def heads(name: str, count: int) -> Tensor:
         return (x_TH @ p[f"{at}.{name}.weight"].T).reshape(len(x_TH), count, shape.head_dim)
 
     q, k, v = heads("q", shape.heads), heads("k", shape.kv_heads), heads("v", shape.kv_heads)
@@ -45,19 +49,19 @@ def attention(x_TH, p, at, shape):
     return torch.cat(mixed, -1) @ p[f"{at}.o.weight"].T
 
 
-def silu(x):
+def silu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(x)
 
 
-def swiglu(x, gate, up, down):
+def swiglu(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
     return (silu(x @ gate.T) * (x @ up.T)) @ down.T
 
 
-def mlp(x, p, at):
+def mlp(x: Tensor, p: Named, at: str) -> Tensor:
     return swiglu(x, *(p[f"{at}.{name}.weight"] for name in ("gate", "up", "down")))
 
 
-def experts(x_TH, p, at, moe, bias, counts):
+def experts(x_TH: Tensor, p: Named, at: str, moe: MoEShape, bias: Tensor | None, counts: Tensor) -> Tensor:
     """Token by token, expert by expert."""
     rows = []
     for x in x_TH:
@@ -76,7 +80,7 @@ def experts(x_TH, p, at, moe, bias, counts):
     return y_TH + mlp(x_TH, p, f"{at}.shared") if moe.shared else y_TH
 
 
-def logits(tokens_T, p, shape: ModelShape, biases, counts):
+def logits(tokens_T: Tensor, p: Named, shape: ModelShape, biases: Tensor, counts: Tensor) -> Tensor:
     x_TH = p["embed.weight"][tokens_T]
     for layer in range(shape.layers):
         at = f"layers.{layer}"
@@ -97,11 +101,13 @@ class Trained:
 
     losses: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
-    parameters: dict[str, torch.Tensor] = field(default_factory=dict)
-    biases: torch.Tensor | None = None
+    parameters: dict[str, Tensor] = field(default_factory=dict)
+    biases: Tensor | None = None
 
 
-def train(plan: Plan, start: dict[str, torch.Tensor], batches: Sequence[tuple], rates: Sequence[float]) -> Trained:
+def train(
+    plan: Plan, start: dict[str, Tensor], batches: Sequence[tuple[Tensor, Tensor]], rates: Sequence[float]
+) -> Trained:
     """Plain training on whole batches of (tokens, labels)."""
     shape = plan.model
     parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
@@ -132,7 +138,9 @@ def train(plan: Plan, start: dict[str, torch.Tensor], batches: Sequence[tuple], 
     return result
 
 
-def adamw(value, gradient, moments, step, rate, spec):
+def adamw(
+    value: Tensor, gradient: Tensor, moments: tuple[Tensor, Tensor], step: int, rate: float, spec: OptimizerSpec
+) -> None:
     """As the paper writes it: decay apart from the gradient, moments corrected for their start at zero."""
     first, second = moments
     first.mul_(spec.beta1).add_(gradient * (1 - spec.beta1))
