@@ -13,6 +13,9 @@ from ultrathink_planner import ModelShape
 class Rotary(nn.Module):
     """Angles of rotary positions, computed once in float32; buffers that no checkpoint holds."""
 
+    cos_TD: torch.Tensor
+    sin_TD: torch.Tensor
+
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.head_dim, self.theta = shape.head_dim, shape.rope_theta

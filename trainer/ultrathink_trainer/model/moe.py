@@ -1,5 +1,7 @@
 """Mixture of experts: a dropless token-choice router, stacked experts, a shared expert."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -25,13 +27,15 @@ class Reorder(torch.autograd.Function):
     hence the same bits each time, and contiguous gradients, which grouped_mm asks for."""
 
     @staticmethod
-    def forward(ctx, x_NH: torch.Tensor, order_R: torch.Tensor, inverse_R: torch.Tensor, copies: int) -> torch.Tensor:
+    def forward(
+        ctx: Any, x_NH: torch.Tensor, order_R: torch.Tensor, inverse_R: torch.Tensor, copies: int
+    ) -> torch.Tensor:
         ctx.save_for_backward(inverse_R)
         ctx.copies = copies
         return x_NH.index_select(0, order_R // copies if copies > 1 else order_R)
 
     @staticmethod
-    def backward(ctx, grad_RH: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+    def backward(ctx: Any, grad_RH: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         (inverse_R,) = ctx.saved_tensors
         grad_RH = grad_RH.index_select(0, inverse_R)
         return grad_RH.unflatten(0, (-1, ctx.copies)).sum(1) if ctx.copies > 1 else grad_RH, None, None, None
@@ -73,6 +77,9 @@ class Experts(nn.Module):
 
 class MoE(nn.Module):
     """Routes each token to its experts, weighs their answers, adds the shared expert's."""
+
+    bias: torch.Tensor | None
+    counts: torch.Tensor
 
     def __init__(self, hidden: int, moe: MoEShape) -> None:
         super().__init__()
