@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -41,3 +42,10 @@ def test_install_yaml_holds_no_key() -> None:
     kinds = [o["kind"] for o in yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text()) if o]
     assert "Secret" not in kinds
     assert kinds.count("CustomResourceDefinition") == 2
+
+
+@pytest.mark.parametrize("chart", ["ultrathink", "ultrathink-crds"])
+def test_charts_bear_the_version_of_the_distribution(chart: str) -> None:
+    said = yaml.safe_load((ROOT / "charts" / chart / "Chart.yaml").read_text())
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert (said["version"], said["appVersion"]) == (version, version)
