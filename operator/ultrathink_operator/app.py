@@ -6,7 +6,6 @@ is given no kinds to look for (the argument is public, its type is not).
 """
 
 import asyncio
-import logging
 import os
 from typing import Any
 
@@ -18,7 +17,8 @@ from kubernetes.aio.client import Configuration
 from ultrathink_operator.operating import Operator
 from ultrathink_operator.settings import Settings
 
-log = logging.getLogger(__name__)
+AT_ONCE = kopf.ErrorsMode.PERMANENT
+"""An error is an answer: Kopf would otherwise try again for ever, a minute apart, and look alive meanwhile."""
 
 
 def knows_nothing() -> Insights:
@@ -44,13 +44,13 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
     handlers = kopf.OperatorRegistry()
     running: list[Operator] = []
 
-    @kopf.on.startup(registry=handlers)
+    @kopf.on.startup(registry=handlers, errors=AT_ONCE)
     async def start(**_: Any) -> None:
         operator = Operator(await configuration(), settings)
         running.append(operator)
         await operator.start()
 
-    @kopf.on.cleanup(registry=handlers)
+    @kopf.on.cleanup(registry=handlers, errors=AT_ONCE)
     async def stop(**_: Any) -> None:
         for operator in running:
             await operator.stop()
@@ -59,7 +59,7 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(server=(await configuration()).host)
 
-    @kopf.on.probe(registry=handlers, id="alive")
+    @kopf.on.probe(registry=handlers, id="alive", errors=AT_ONCE)
     async def alive(**_: Any) -> bool:
         for operator in running:
             await operator.check_alive()

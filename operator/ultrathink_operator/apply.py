@@ -66,7 +66,8 @@ class Applier:
 
     async def act(self, job: JobView, action: Action) -> None:
         """One action. Raises Refusal, Stale, NotLeader, ApiError, or the client's own errors."""
-        log.info("%s/%s: %s", job.meta.namespace, job.meta.name, _said(action))
+        level = logging.DEBUG if isinstance(action, Explain) else logging.INFO
+        log.log(level, "%s/%s: %s", job.meta.namespace, job.meta.name, _said(action))
         namespace, uid = job.meta.namespace, job.meta.uid
         match action:
             case Hold():

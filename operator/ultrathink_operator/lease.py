@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ultrathink_api import names
 from ultrathink_operator import kinds
 from ultrathink_operator.client import UNREACHABLE, Api, ApiError, Json
 
 DURATION_S = 15
-RENEW_S = 3.0
+RENEW_S = 2.0
 REQUEST_S = 5.0
 SAFE_SHARE = 2 / 3
 """No request starts later than this share of the Lease after its last renewal began: the rest is for it to arrive."""
@@ -48,6 +49,7 @@ class Lease:
         self._changed, self._clock = changed, clock
         self._renewed_at: float | None = None
         self._told = False
+        self._mine: Json | None = None
         self._seen: _Seen | None = None
 
     @property
@@ -55,7 +57,9 @@ class Lease:
         return self._renewed_at is not None and self._clock() - self._renewed_at < DURATION_S * SAFE_SHARE
 
     def check(self) -> None:
+        """The fence. Whoever is turned away here sleeps until a later renewal is told."""
         if not self.leading:
+            self._tell()
             raise NotLeader
 
     async def run(self) -> None:
@@ -72,27 +76,36 @@ class Lease:
             await asyncio.sleep(RENEW_S)
 
     async def round(self) -> None:
-        """One try to take or to renew."""
-        started = self._clock()
+        """One try to take or to renew. Who holds it renews what it wrote last: one request, refused if it is old."""
+        started, mine = self._clock(), self._mine
+        self._mine = None
         try:
-            raw = await self._api.get(kinds.LEASE.path(self._namespace, self._name))
+            raw = mine or await self._api.get(kinds.LEASE.path(self._namespace, self._name))
         except ApiError as error:
             if error.status != 404:
                 raise
-            await self._api.create(kinds.LEASE.path(self._namespace), self._manifest(None), "ultrathink-operator")
+            made = self._manifest(None)
+            self._mine = await self._api.create(kinds.LEASE.path(self._namespace), made, names.FIELD_MANAGER)
             self._renewed_at = started
             return
-        if self._may_take(raw["spec"], started):
-            await self._api.replace(kinds.LEASE.path(self._namespace, self._name), self._manifest(raw))
-            self._renewed_at = started
-        else:
+        if not self._may_take(raw["spec"], started):
             self._renewed_at = None
+            return
+        try:
+            path = kinds.LEASE.path(self._namespace, self._name)
+            self._mine = await self._api.replace(path, self._manifest(raw))
+        except ApiError as error:
+            if error.status != 409 or mine is None:
+                raise
+            await self.round()  # what we wrote last is not what is there: look
+            return
+        self._renewed_at = started
 
     async def release(self) -> None:
         """Give the Lease back, so that a successor need not wait for its end."""
         if self._renewed_at is None:
             return
-        self._renewed_at = None
+        self._renewed_at = self._mine = None
         try:
             async with asyncio.timeout(REQUEST_S):
                 raw = await self._api.get(kinds.LEASE.path(self._namespace, self._name))

@@ -96,6 +96,7 @@ class JobTask:
         self._woken_at = time.monotonic()
         self._backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
         self._written: tuple[str, object] | None = None
+        self._written_at: float | None = None
         self._troubles: tuple[Trouble, ...] = ()
         self.started: float | None = None
         self.task = asyncio.create_task(self._run(), name=f"job {uid}")
@@ -123,9 +124,6 @@ class JobTask:
             job = self._passes.world.job(self._namespace, self._uid)
             if job is None:
                 return
-            if not self._passes.lease.leading:
-                wake_after = None  # we are woken when we lead
-                continue
             wake_after = await self._timed(job)
 
     async def _timed(self, job: JobView) -> float | None:
@@ -144,6 +142,7 @@ class JobTask:
         passes = self._passes
         name = f"{job.meta.namespace}/{job.meta.name}"
         try:
+            passes.lease.check()
             seen = self._observe(job, self._troubles)
             self._follow(seen)
             decision = decide(seen, passes.clock.now())
@@ -157,7 +156,7 @@ class JobTask:
         except Stale:
             return self._backoff.next(), "requeue"
         except NotLeader:
-            return None, "requeue"
+            return None, "requeue"  # woken again when we lead
         except (ApiError, *UNREACHABLE) as error:
             log.warning("%s: %s: %s", name, type(error).__name__, error)
             return self._failed(), "error"
@@ -171,7 +170,8 @@ class JobTask:
         return after, "success" if after is None else "requeue_after"
 
     def _observe(self, job: JobView, troubles: tuple[Trouble, ...]) -> Observed:
-        return self._passes.world.observe(job, self._passes.supervisors, self._passes.explainer, troubles)
+        passes = self._passes
+        return passes.world.observe(job, passes.supervisors, passes.explainer, troubles, self._written_at)
 
     def _failed(self) -> float:
         self._passes.metrics.errors.inc()
@@ -213,6 +213,7 @@ class JobTask:
             return decision.wake_after
         await passes.applier.write_status(job, status)
         passes.metrics.status_writes.inc()
+        self._written_at = passes.clock.now()
         stored = passes.world.job(self._namespace, self._uid)
         self._written = (stored.meta.version, status) if stored else None
         return decision.wake_after

@@ -168,6 +168,8 @@ class Observed:
     explanations: tuple[Explanation, ...] = ()
     supervisor: Supervisor | None = None
     troubles: tuple[Trouble, ...] = ()
+    written_at: float | None = None
+    """When this operator wrote the status last; None after a start."""
     synced: bool = True
     """Whether everything above was listed at least once; before that, absence means nothing."""
 

@@ -59,7 +59,7 @@ class Operator:
         self.metrics.registry.register(StateCollector(self.world.jobs, self.world.reflectors, self._heard_at))
         self._tasks: list[asyncio.Task[None]] = []
         self._server: web.AppRunner | None = None
-        self._turned_at = time.monotonic()
+        self.turned_at = time.monotonic()
 
     async def start(self) -> None:
         self._server = await serving.serve(
@@ -91,7 +91,7 @@ class Operator:
 
     async def check_alive(self) -> None:
         """Raises when only a restart helps: never because the API server is away."""
-        if time.monotonic() - self._turned_at > STUCK_S:
+        if time.monotonic() - self.turned_at > STUCK_S:
             raise RuntimeError("the event loop has not turned for a minute")
         dead = [task for task in self._tasks if task.done()]
         if dead:
@@ -119,5 +119,5 @@ class Operator:
 
     async def _turn(self) -> None:
         while True:
-            self._turned_at = time.monotonic()
+            self.turned_at = time.monotonic()
             await asyncio.sleep(TURN_S)

@@ -60,7 +60,8 @@ class World:
         job: JobView,
         supervisors: Supervisors,
         explainer: Explainer,
-        troubles: tuple[Trouble, ...],
+        troubles: tuple[Trouble, ...] = (),
+        written_at: float | None = None,
     ) -> Observed:
         """Everything that is known of one job, as a value."""
         namespace, uid = job.meta.namespace, job.meta.uid
@@ -81,6 +82,7 @@ class World:
             explanations=explainer.of_job(uid),
             supervisor=supervisors.view(uid),
             troubles=(*kept, *troubles),
+            written_at=written_at,
             synced=not kept and all(store.synced for store in own),
         )
 

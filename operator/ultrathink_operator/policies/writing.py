@@ -6,7 +6,7 @@ from typing import Any
 
 from ultrathink_api.status import Condition, JobStatus
 from ultrathink_operator.actions import Said
-from ultrathink_operator.observe import Observed, seconds
+from ultrathink_operator.observe import Observed
 from ultrathink_operator.policies import phase
 
 PROGRESS_EVERY_S = 30.0
@@ -61,13 +61,12 @@ def due_in(seen: Observed, new: JobStatus, now: float) -> float | None:
         return None
     if is_urgent(seen, new):
         return 0.0
-    last = seconds(seen.job.status.progress.seen_at if seen.job.status.progress else None)
-    return 0.0 if last is None else max(0.0, last + PROGRESS_EVERY_S - now)
+    return 0.0 if seen.written_at is None else max(0.0, seen.written_at + PROGRESS_EVERY_S - now)
 
 
 def is_urgent(seen: Observed, new: JobStatus) -> bool:
     """Whether more than mere progress would change."""
-    return not _changed(seen, new) <= PROGRESS_FIELDS or seen.job.status.progress is None
+    return not _changed(seen, new) <= PROGRESS_FIELDS
 
 
 def _changed(seen: Observed, new: JobStatus) -> set[str]:

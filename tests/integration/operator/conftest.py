@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from testbed.apiserver import ControlPlane
 
 CRDS = Path(__file__).parents[3] / "manifests" / "crds.yaml"
-NAMESPACES = 12
+NAMESPACES = 16
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The way of a job through the real operator: objects, progress, outcome, release; and every way out."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -178,3 +179,39 @@ def test_a_changed_spec_reaches_the_supervisor(
     else:
         eventually(lambda: place.status("changing").get("cluster", {}).get("number") == 2, says=operator.said)
         assert head.stops > 0
+
+
+def test_somebody_else_writing_the_job_all_the_time_does_not_stop_us(
+    place: Place, operator: OperatorProcess, head_of: Heads
+) -> None:
+    place.submit("busy")
+    with Writing(place, "busy") as writing:
+        head = head_of(place, "busy")
+        head.train(20)
+        phase_is(place, "busy", "Running")
+        head.end()
+        phase_is(place, "busy", "Succeeded")
+    assert place.job("busy")["metadata"]["annotations"]["team.example/count"] == str(writing.count)
+
+
+class Writing:
+    """Patches an annotation of a job twenty times a second."""
+
+    def __init__(self, place: Place, job: str) -> None:
+        self._place, self._job, self._done = place, job, threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self.count = 0
+
+    def __enter__(self) -> "Writing":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        while not self._done.wait(0.05):
+            annotations = {"team.example/count": str(self.count + 1)}
+            self._place.patch_job(self._job, {"metadata": {"annotations": annotations}})
+            self.count += 1

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ultrathink_api import names
+from ultrathink_api.status import GoodputStatus
 from ultrathink_operator import actions as do
 from ultrathink_operator.observe import Supervisor, Trouble
 from ultrathink_operator.policies.completion import KEEP_AFTER_FAILURE_S, KEEP_AFTER_SUCCESS_S
@@ -76,6 +77,16 @@ class TestAHealthyJob:
         early = cluster.decide()
         assert early.status is None
         assert early.wake_after == pytest.approx(PROGRESS_EVERY_S - 10, abs=1)
+        cluster.now += PROGRESS_EVERY_S
+        assert cluster.decide().status is not None
+
+    def test_has_the_account_of_a_long_recovery_written_as_seldom(self) -> None:
+        cluster = running(step=50)
+        cluster.supervise("recovering")
+        cluster.settle()
+        cluster.now += 5
+        cluster.supervise("recovering", goodput=GoodputStatus(ratio="0.5", seconds={"other": 5.0}))
+        assert cluster.decide().status is None
         cluster.now += PROGRESS_EVERY_S
         assert cluster.decide().status is not None
 

@@ -139,6 +139,7 @@ class History:
     def _forget(self) -> None:
         """The operator starts again: what it held in memory is gone."""
         self.cluster.supervisor, self.cluster.explanations, self.cluster.synced = None, (), True
+        self.cluster.written_at = None
 
     def _half_a_pass(self) -> None:
         """The operator dies in the middle of its writes."""

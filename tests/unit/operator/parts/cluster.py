@@ -61,7 +61,7 @@ class Cluster:
     explanations: tuple[Explanation, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     synced: bool = True
-    writes: int = 0
+    written_at: float | None = None
     log: list[Any] = field(default_factory=list)
     saved_step: int = 0
     attempt: int = 0
@@ -87,6 +87,7 @@ class Cluster:
             explanations=self.explanations,
             supervisor=self.supervisor,
             troubles=self.troubles,
+            written_at=self.written_at,
             synced=self.synced,
         )
 
@@ -102,7 +103,7 @@ class Cluster:
         if actions is None and decision.status is not None and self.job is not None:
             self.job["status"] = json.loads(json.dumps(decision.status.dump()))
             self._touch(self.job)
-            self.writes += 1
+            self.written_at = self.now
         self.controllers()
         return decision
 
