@@ -36,6 +36,8 @@ JOIN_TIMEOUT = timedelta(seconds=120)
 """All ranks are forked within a second; a node whose network is slow to come up gets more."""
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 MESSAGE_CHARACTERS = 1500
+HEADER_BYTES = 64
+"""Epoch and rank, added to each record."""
 
 _PEER_WORDS = re.compile(
     r"connection (was )?(closed|reset|refused|aborted)|broken pipe|likely closed|socket (closed|timeout)"
@@ -52,13 +54,7 @@ def main(assignment: Message, records: int) -> int:
         write_record(records, {**record, "epoch": epoch, "rank": rank})
 
     def failed(kind: str, message: str, problem: Problem | None = None) -> None:
-        record: dict[str, Any] = {"event": "failed", "kind": kind, "message": message[-MESSAGE_CHARACTERS:]}
-        if problem is not None:
-            record["problem"] = {name: text[:MESSAGE_CHARACTERS] for name, text in problem.dump().items()}
-            record["message"] = ""
-        if len(encode(record)) > ATOMIC // 2:
-            record["message"] = record["message"][:200]
-        emit(record)
+        emit(last_words(kind, message, problem))
 
     try:
         _train(assignment, epoch, rank, emit)
@@ -80,6 +76,18 @@ def main(assignment: Message, records: int) -> int:
         failed("error", f"rank {rank}: {_where(error)}{type(error).__name__}: {error}")
         return INTERNAL_EXIT_CODE
     return 0
+
+
+def last_words(kind: str, message: str, problem: Problem | None = None) -> dict[str, Any]:
+    """Why a rank ends, cut so that it can be written at once, whatever its alphabet."""
+    longest = MESSAGE_CHARACTERS
+    while True:
+        record: dict[str, Any] = {"event": "failed", "kind": kind, "message": message[:longest]}
+        if problem is not None:
+            record["problem"] = {name: text[:longest] for name, text in problem.dump().items()}
+        if len(encode(record)) <= ATOMIC - HEADER_BYTES:
+            return record
+        longest //= 2
 
 
 def is_peers_fault(error: BaseException) -> bool:

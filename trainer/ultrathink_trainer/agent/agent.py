@@ -140,8 +140,11 @@ class Agent:
                     if self._warm is not None:
                         self._warm.signal(effect.signum)
                 case Fork():
-                    assert self._warm is not None, "only a ready node is told to start"
-                    self._warm.fork(effect.assignments)
+                    if self._warm is not None and self._warm.ready:
+                        self._warm.fork(effect.assignments)
+                    else:
+                        # The zygote died between our last word and this order.
+                        self._do(self._ranks.zygote_lost())
 
     # The Ray Train worker of this node
 

@@ -103,6 +103,10 @@ class Supervisor:
         try:
             while not self._over():
                 self._turn()
+            if self._ended is None:
+                # Told to go at once, or the grace is over: what is known is said.
+                self._phase = self._phase or "Suspended"
+                self._close(Ended(None, self._ladder.newest, False), time.monotonic())
         finally:
             end_all(self._children)
             if self._config.local:
