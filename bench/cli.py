@@ -1,20 +1,18 @@
 """How long `utk --help` takes over a bare interpreter: python -m bench.cli."""
 
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
+
+from bench.report import report
 
 NAME = "cli"
 PAIRS = 15
 GOAL_SECONDS = 0.150
 """Over a bare interpreter; above it a command is felt to wait."""
-RESULTS = Path(__file__).parent / "results"
 
 BARE = [sys.executable, "-c", "pass"]
 HELP = [sys.executable, "-c", "from utk.main import main; main()", "--help"]
@@ -42,36 +40,24 @@ def measure(pairs: int = PAIRS) -> dict[str, Any]:
     over = statistics.median(row["help"] - row["bare"] for row in rows)
     cpu = statistics.median(row["helpCpu"] - row["bareCpu"] for row in rows)
     return {
-        "bench": NAME,
         "seconds": round(over, 4),
         "cpuSeconds": round(cpu, 4),
         "ratio": round(over / GOAL_SECONDS, 3),
         "goal": 1.0,
         "ok": over <= GOAL_SECONDS,
         "pairs": [{key: round(value, 4) for key, value in row.items()} for row in rows],
-        "machine": {
-            "cores": os.cpu_count(),
-            "load": round(os.getloadavg()[0], 1),
-            "python": platform.python_version(),
-            "system": f"{sys.platform}/{platform.machine()}",
-        },
     }
 
 
 def main() -> int:
-    """A table row on stderr, one JSON line last on stdout, the same in results/."""
+    """0 if the goal was met."""
     result = measure()
-    print(
+    row = (
         f"| utk --help over a bare interpreter | {1000 * result['seconds']:.0f} ms "
         f"(CPU {1000 * result['cpuSeconds']:.0f} ms) | goal {1000 * GOAL_SECONDS:.0f} ms | "
-        f"{'ok' if result['ok'] else 'missed'} |",
-        file=sys.stderr,
+        f"{'ok' if result['ok'] else 'missed'} |"
     )
-    line = json.dumps(result)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{NAME}.json").write_text(line + "\n")
-    print(line)
-    return 0 if result["ok"] else 1
+    return report(NAME, row, result)
 
 
 if __name__ == "__main__":
