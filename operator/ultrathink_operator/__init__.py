@@ -1,1 +1,1 @@
-"""Room of UltraThink."""
+"""The operator: keeps each UltraThinkJob's cluster, copies its progress, and is needed for nothing else."""
