@@ -67,9 +67,11 @@ bench: $(READY) ## every benchmark; results in bench/results
 
 generate: $(READY) ## CRDs, chart files and install.yaml from code
 	$(RUN)/python -m ultrathink_api.crd > manifests/crds.yaml
+	$(RUN)/python charts/generate.py
 
 lock: $(READY) ## requirements/*.txt from pyproject.toml
 	$(RUN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(RUN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 images/tools.in -o images/tools.txt
 	@for extra in dev cli operator trainer; do \
 		$(RUN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 			$$(test $$extra = dev || echo --constraint requirements/dev.txt) --extra $$extra pyproject.toml -o requirements/$$extra.txt || exit 1; done

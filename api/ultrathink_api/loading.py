@@ -11,6 +11,10 @@ from ultrathink_api.errors import Refused
 
 Path = tuple[str | int, ...]
 
+MAX_DEPTH = 32
+MAX_VALUES = 10_000
+"""Far beyond any job; a few aliases of aliases are a billion values."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -103,6 +107,13 @@ def closest(word: str, words: list[str]) -> str | None:
 
 
 def _build(node: yaml.Node, path: Path, document: Document) -> Any:
+    if len(path) > MAX_DEPTH or len(document.values) > MAX_VALUES:
+        raise Refused.of(
+            "UTK0100",
+            message=f"{document.source}:{node.start_mark.line + 1}: deeper than {MAX_DEPTH} levels "
+            f"or more than {MAX_VALUES:,} values, aliases counted as often as they are used",
+            fix="write the job without anchors and aliases",
+        )
     document.values[path] = _span(node)
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}

@@ -22,34 +22,4 @@ def problem_list(problems: "Iterable[Problem]") -> list[dict[str, str]]:
 
 def plan_report(name: str, plan: "Plan") -> dict[str, Any]:
     """What `utk plan -o json` says. What is not known (time, activations, price) is left out, never zero."""
-    said = plan.dump()
-    per_rank = [
-        {"stage": rank.pop("stage"), "layers": [stage["firstLayer"], stage["lastLayer"]], "memoryBytes": rank}
-        for rank, stage in zip(said.pop("perRank"), said.pop("stages"), strict=True)
-    ]
-    checkpoint = said.pop("checkpoint")
-    interval = {
-        name: checkpoint[key]
-        for name, key in (("intervalSteps", "everySteps"), ("intervalSeconds", "everySeconds"))
-        if key in checkpoint
-    }
-    return report(
-        "Plan",
-        name=name,
-        worldSize=said.pop("worldSize"),
-        mesh=said.pop("mesh"),
-        parameters=said.pop("parameters"),
-        perRank=per_rank,
-        checkpoint={"bytes": checkpoint_bytes(plan), **interval, "graceSeconds": checkpoint["graceSeconds"]},
-        **said,
-    )
-
-
-def checkpoint_bytes(plan: "Plan") -> int:
-    """Bytes of the tensors in one checkpoint: parameters and the optimizer's state of them."""
-    from ultrathink_planner.layout import ADAMW_MOMENTS, ADAMW_STEP_BYTES, BYTES
-    from ultrathink_planner.parameters import parameters
-
-    held = list(parameters(plan.model))
-    elements = sum(parameter.count for parameter in held)
-    return elements * BYTES[plan.precision] * (1 + ADAMW_MOMENTS) + ADAMW_STEP_BYTES * len(held)
+    return report("Plan", name=name, **plan.dump())

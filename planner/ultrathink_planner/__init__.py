@@ -1,12 +1,13 @@
 """From a spec to a plan: mesh, batch, stages, exact counts and bytes. Pure."""
 
-from ultrathink_planner.plan import Batch, CheckpointPlan, Mesh, Parameters, Plan, RankMemory, Stage
+from ultrathink_planner.plan import Batch, CheckpointPlan, MemoryBytes, Mesh, Parameters, Plan, RankMemory, Stage
 from ultrathink_planner.planner import plan
 from ultrathink_planner.shape import ModelShape, MoEShape
 
 __all__ = [
     "Batch",
     "CheckpointPlan",
+    "MemoryBytes",
     "Mesh",
     "ModelShape",
     "MoEShape",

@@ -4,7 +4,7 @@ from functools import cache
 from itertools import pairwise
 
 from ultrathink_planner.parameters import Parameter, parameters
-from ultrathink_planner.plan import Mesh, RankMemory, Stage
+from ultrathink_planner.plan import MemoryBytes, Mesh, RankMemory, Stage
 from ultrathink_planner.shape import ModelShape
 
 BYTES = {"fp32": 4, "fp64": 8}
@@ -57,12 +57,22 @@ def rank_memory(shape: ModelShape, mesh: Mesh, cut: tuple[Stage, ...], precision
         memory.append(
             RankMemory(
                 stage=stage.index,
-                parameters=size,
-                gradients=size,
-                optimizer=ADAMW_MOMENTS * size + ADAMW_STEP_BYTES * len(held),
+                memory_bytes=MemoryBytes(parameters=size, gradients=size, optimizer=optimizer_bytes(size, len(held))),
             )
         )
     return tuple(memory)
+
+
+def checkpoint_bytes(shape: ModelShape, precision: str) -> int:
+    """Bytes of the tensors in one checkpoint: parameters and the optimizer's state of them."""
+    held = list(parameters(shape))
+    size = sum(p.count for p in held) * BYTES[precision]
+    return size + optimizer_bytes(size, len(held))
+
+
+def optimizer_bytes(parameter_bytes: int, tensors: int) -> int:
+    """AdamW's state of so many bytes of parameters in so many tensors."""
+    return ADAMW_MOMENTS * parameter_bytes + ADAMW_STEP_BYTES * tensors
 
 
 def _largest_shard(parameter: Parameter, mesh: Mesh) -> int:

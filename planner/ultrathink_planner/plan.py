@@ -43,20 +43,27 @@ class Stage(Section):
     head: bool = Field(description="Whether it holds the last norm and the head.")
 
 
-class RankMemory(Section):
-    """Bytes of the fullest rank of a stage."""
+class MemoryBytes(Section):
+    """What a rank holds all the time."""
 
-    stage: int = Field(description="The stage.")
     parameters: int = Field(description="Bytes of parameters.")
     gradients: int = Field(description="Bytes of gradients.")
     optimizer: int = Field(description="Bytes of optimizer state.")
 
 
+class RankMemory(Section):
+    """The fullest rank of a stage."""
+
+    stage: int = Field(description="The stage.")
+    memory_bytes: MemoryBytes = Field(description="What it holds.")
+
+
 class CheckpointPlan(Section):
     """When checkpoints are made: whichever comes first, and always at the end."""
 
-    every_steps: int | None = Field(description="Steps between two.")
-    every_seconds: float | None = Field(description="Seconds between two.")
+    bytes: int = Field(description="Size of the tensors in one.")
+    interval_steps: int | None = Field(description="Steps between two.")
+    interval_seconds: float | None = Field(description="Seconds between two.")
     grace_seconds: int = Field(description="Seconds for a last one when a pod is asked to stop.")
 
 

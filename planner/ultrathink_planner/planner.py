@@ -6,7 +6,7 @@ import json
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import JobSpec
 from ultrathink_api.sections.training import ScheduleSpec
-from ultrathink_planner.layout import rank_memory, stages
+from ultrathink_planner.layout import checkpoint_bytes, rank_memory, stages
 from ultrathink_planner.parameters import parameters
 from ultrathink_planner.plan import Batch, CheckpointPlan, Mesh, Parameters, Plan
 from ultrathink_planner.shape import ModelShape, Preset, preset_of, resolve
@@ -73,8 +73,9 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
         stages=cut,
         per_rank=rank_memory(shape, mesh, cut, training.precision),
         checkpoint=CheckpointPlan(
-            every_steps=max(1, steps // CHECKPOINTS_PER_RUN) if unsaid else every.steps,
-            every_seconds=CHECKPOINT_SECONDS if unsaid else every.minutes and every.minutes * 60,
+            bytes=checkpoint_bytes(shape, training.precision),
+            interval_steps=max(1, steps // CHECKPOINTS_PER_RUN) if unsaid else every.steps,
+            interval_seconds=CHECKPOINT_SECONDS if unsaid else every.minutes and every.minutes * 60,
             grace_seconds=spec.checkpoint.grace_seconds,
         ),
         data_uri=spec.data.uri,

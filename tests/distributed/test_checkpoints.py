@@ -24,7 +24,7 @@ def planned(layout: tuple[int, int, int], *, precision: str = "fp32", every: int
     schedule = {"name": "cosine", "warmupSteps": 2}
     training = {"steps": STEPS, "precision": precision, "schedule": schedule, "validation": {"everySteps": STEPS}}
     plan = job_plan(layout, model=MODEL | model, **training)
-    return plan.model_copy(update={"checkpoint": plan.checkpoint.model_copy(update={"every_steps": every})})
+    return plan.model_copy(update={"checkpoint": plan.checkpoint.model_copy(update={"interval_steps": every})})
 
 
 @pytest.mark.parametrize("name", ["data 2", "pipeline 2", "tensor 2"])

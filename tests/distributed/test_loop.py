@@ -71,12 +71,12 @@ def test_a_wish_to_save_is_granted_once(tmp_path: Path) -> None:
         if record["event"] == "step" and record["step"] == 1:
             control.save = True
 
-    told = attempt(saving(every_steps=None), tmp_path, 1, on_record=wish, prepare=patient)
+    told = attempt(saving(interval_steps=None), tmp_path, 1, on_record=wish, prepare=patient)
     assert [record["step"] for record in told.of("checkpoint")] == [2, STEPS]
 
 
 def test_saves_come_by_the_clock_too(tmp_path: Path) -> None:
-    told = attempt(saving(every_steps=None, every_seconds=1e-6), tmp_path, 1)
+    told = attempt(saving(interval_steps=None, interval_seconds=1e-6), tmp_path, 1)
     last = told.of("checkpoint")[-1]
     assert len(told.of("checkpoint")) + last["skipped"] == STEPS
 

@@ -103,8 +103,8 @@ class Run:
 
     def _save_is_due(self, step: int) -> bool:
         every = self.plan.checkpoint
-        by_steps = every.every_steps is not None and step % every.every_steps == 0
-        by_clock = every.every_seconds is not None and self.clock() - self._saved_at >= every.every_seconds
+        by_steps = every.interval_steps is not None and step % every.interval_steps == 0
+        by_clock = every.interval_seconds is not None and self.clock() - self._saved_at >= every.interval_seconds
         return self.control.save or (self.leads and (by_steps or by_clock))
 
     def note_save(self, *, begun: bool) -> None:

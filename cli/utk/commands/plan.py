@@ -29,12 +29,11 @@ def main(
 
 
 def _text(name: str, plan: "Plan") -> None:
-    from ultrathink.reports import checkpoint_bytes
 
     mesh, batch, model = plan.mesh, plan.batch, plan.model
     experts = f" · {model.moe.experts} experts, top {model.moe.top_k}" if model.moe else ""
-    every = [f"{plan.checkpoint.every_steps} steps"] if plan.checkpoint.every_steps else []
-    every += [f"{plan.checkpoint.every_seconds / 60:g} min"] if plan.checkpoint.every_seconds else []
+    every = [f"{plan.checkpoint.interval_steps} steps"] if plan.checkpoint.interval_steps else []
+    every += [f"{plan.checkpoint.interval_seconds / 60:g} min"] if plan.checkpoint.interval_seconds else []
     facts = (
         ("Job", f"{name} · plan {plan.digest}"),
         ("World", f"{plan.world_size} ranks = pipeline {mesh.pipeline} × data {mesh.data} × tensor {mesh.tensor}"),
@@ -42,7 +41,7 @@ def _text(name: str, plan: "Plan") -> None:
         ("Batch", f"{batch.tokens:,} tokens = {batch.rows} rows of {batch.sequence_length}"),
         ("", f"{batch.microbatches} micro-batches of {batch.micro_rows} rows a rank"),
         ("Training", f"{plan.steps:,} steps · {plan.precision} · {plan.optimizer.name} lr {plan.optimizer.lr:g}"),
-        ("Checkpoint", f"{size(checkpoint_bytes(plan))} every {' or '.join(every)}, and at the end"),
+        ("Checkpoint", f"{size(plan.checkpoint.bytes)} every {' or '.join(every)}, and at the end"),
     )
     for label, fact in facts:
         console.print(f"{console.paint(label.ljust(10), 'bold', console.out)}  {fact}")
@@ -50,7 +49,8 @@ def _text(name: str, plan: "Plan") -> None:
     rows = [("STAGE", "LAYERS", "PARAMETERS", "GRADIENTS", "OPTIMIZER")]
     for stage, rank in zip(plan.stages, plan.per_rank, strict=True):
         layers = f"{stage.first_layer}-{stage.last_layer - 1}"
-        rows.append((str(stage.index), layers, size(rank.parameters), size(rank.gradients), size(rank.optimizer)))
+        held = rank.memory_bytes
+        rows.append((str(stage.index), layers, size(held.parameters), size(held.gradients), size(held.optimizer)))
     for line in table(rows, console.width(console.out)):
         console.print(line)
 

@@ -114,8 +114,8 @@ def _fresh(said: Progress, admitted: Admitted | None, now: float) -> tuple[Said,
     interval, taken = admitted.plan.checkpoint, said.checkpoint
     behind = (said.progress.step if said.progress else taken.step) - taken.step
     age = now - (seconds(taken.committed_at) or now)
-    by_steps = interval.every_steps is not None and behind <= STALE_CHECKPOINTS * interval.every_steps
-    by_time = interval.every_seconds is not None and age <= STALE_CHECKPOINTS * interval.every_seconds
+    by_steps = interval.interval_steps is not None and behind <= STALE_CHECKPOINTS * interval.interval_steps
+    by_time = interval.interval_seconds is not None and age <= STALE_CHECKPOINTS * interval.interval_seconds
     if by_steps or by_time:
         return (Said("CheckpointFresh", "True", "Committed"),)
     return (Said("CheckpointFresh", "False", "CheckpointStale", f"the newest checkpoint is that of step {taken.step}"),)

@@ -55,6 +55,12 @@ def test_every_field_is_found_again(path: str, line: int, column: int) -> None:
         ("- a", "list, not an object"),
         ("a: 1\na: 2", "given twice"),
         ("a: !!python/object:os.system x", "not YAML"),
+        ("a: &a [*a]", "deeper than"),
+        (
+            "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n"
+            "d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d]",
+            "more than 10,000 values",
+        ),
     ],
 )
 def test_what_is_not_one_object_is_refused_with_its_place(text: str, words: str) -> None:

@@ -26,7 +26,8 @@ def test_the_plan_of_the_nine_line_job(utk: Callable[..., Any]) -> None:
 
 def test_two_stages_are_two_rows(utk: Callable[..., Any]) -> None:
     value = utk("plan", str(EXAMPLES / "moe-2x2.yaml"), "-o", "json").json
-    assert [(row["stage"], row["layers"]) for row in value["perRank"]] == [(0, [0, 2]), (1, [2, 4])]
+    assert [(row["index"], row["firstLayer"], row["lastLayer"]) for row in value["stages"]] == [(0, 0, 2), (1, 2, 4)]
+    assert [row["stage"] for row in value["perRank"]] == [0, 1]
     assert value["mesh"] == {"pipeline": 2, "data": 1, "tensor": 2}
 
 

@@ -32,7 +32,7 @@ def test_the_smallest_job_is_data_parallel_and_defaults_come_from_its_preset() -
     assert (result.mesh.pipeline, result.mesh.data, result.mesh.tensor) == (1, 2, 1)
     assert (result.batch.tokens, result.batch.rows, result.batch.rows_per_data_rank) == (2048, 16, 8)
     assert result.optimizer.lr == PRESETS["moe-tiny"].lr
-    assert (result.checkpoint.every_steps, result.checkpoint.every_seconds) == (20, 600.0)
+    assert (result.checkpoint.interval_steps, result.checkpoint.interval_seconds) == (20, 600.0)
     assert result.validation_every == 50
 
 
@@ -58,9 +58,9 @@ def test_a_plan_survives_json_and_its_digest_is_its_own() -> None:
 
 
 def test_only_what_is_said_about_checkpoints_counts() -> None:
-    assert planned(checkpoint={"every": {"steps": 7}}).checkpoint.every_seconds is None
+    assert planned(checkpoint={"every": {"steps": 7}}).checkpoint.interval_seconds is None
     minutes = planned(checkpoint={"every": {"minutes": 2}}).checkpoint
-    assert (minutes.every_steps, minutes.every_seconds) == (None, 120.0)
+    assert (minutes.interval_steps, minutes.interval_seconds) == (None, 120.0)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,14 @@ def test_a_spec_is_refused_with_fixes_or_its_plan_adds_up(change: dict) -> None:
     assert batch.rows_per_data_rank * mesh.data == batch.rows
     assert batch.micro_rows * batch.microbatches == batch.rows_per_data_rank
     assert sum(s.last_layer - s.first_layer for s in result.stages) == result.model.layers
-    held = sum(m.parameters for m in result.per_rank) * mesh.data * mesh.tensor
+    held = sum(m.memory_bytes.parameters for m in result.per_rank) * mesh.data * mesh.tensor
     assert held >= result.parameters.total * BYTES[result.precision]
 
 
 def test_bytes_of_one_rank_are_all_the_parameters() -> None:
     result = planned(workers__count=1)
-    (rank,) = result.per_rank
+    rank = result.per_rank[0].memory_bytes
     tensors = len(list(parameters(result.model)))
     assert rank.parameters == rank.gradients == 4 * result.parameters.total
     assert rank.optimizer == 2 * rank.parameters + 4 * tensors
+    assert result.checkpoint.bytes == rank.parameters + rank.optimizer
