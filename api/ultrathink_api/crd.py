@@ -8,7 +8,7 @@ import yaml
 
 from ultrathink_api import API_GROUP, API_VERSION, job, runtime
 from ultrathink_api.base import Section
-from ultrathink_api.rules import RULES, TRANSITIONS, Rule, Transition
+from ultrathink_api.rules import RULES, TRANSITIONS, Statement
 
 Schema = dict[str, Any]
 
@@ -85,7 +85,7 @@ def _definition(
     plural: str,
     short: str,
     columns: tuple[tuple[str, str, str, int, str], ...],
-    rules: tuple[Rule | Transition, ...],
+    rules: tuple[Statement, ...],
     subresources: Schema | None = None,
 ) -> Schema:
     schema = _structural(model)
@@ -124,7 +124,7 @@ def _definition(
     }
 
 
-def _attach(schema: Schema, rule: Rule | Transition) -> None:
+def _attach(schema: Schema, rule: Statement) -> None:
     node = schema
     for name in filter(None, rule.at.split(".")):
         node = node["properties"][name]

@@ -88,7 +88,8 @@ def load(text: str, source: str) -> Document:
 def scalar(text: str) -> Any:
     """One value as YAML writes it: what `--set path=value` takes."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        node = yaml.compose(text, Loader=_Loader)
+        return None if node is None else _build(node, (), Document(value={}, source=repr(text), text=text))
     except yaml.YAMLError:
         raise Refused.of("UTK0100", message=f"{text!r} is not a YAML value", fix="quote it") from None
 

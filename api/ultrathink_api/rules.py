@@ -21,15 +21,14 @@ RESUME = "^(latest|none|[a-z]([-a-z0-9]*[a-z0-9])?@[0-9]+|(s3|file)://.+)$"
 SIZES = ("layers", "hidden", "heads", "kvHeads", "headDim", "intermediate", "vocabulary", "maxPositions", "ropeTheta")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule. `at` is the part of the object that CEL's `self` and the predicate see; `field` what to point at."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What every rule says. `at` is the part of the object that CEL's `self` is; `field` what to point at."""
 
     code: str
-    at: str
+    at: str = ""
     field: str
     cel: str
-    holds: Callable[[Any], bool]
     message: str
     fix: str
 
@@ -43,26 +42,18 @@ class Rule:
         return Problem(code=self.code, field=self.field, message=self.message, fix=self.fix)
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Statement):
+    """A rule about what is; the predicate sees the part that `at` names."""
+
+    holds: Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition(Statement):
     """A rule about a change: what was, and what is asked for."""
 
-    code: str
-    field: str
-    cel: str
     holds: Callable[[UltraThinkJob, UltraThinkJob], bool]
-    message: str
-    fix: str
-    at: str = ""
-
-    @property
-    def said(self) -> str:
-        """What the API server answers."""
-        return f"{self.code} {self.message} (fix: {self.fix})"
-
-    def problem(self) -> Problem:
-        """What Python answers."""
-        return Problem(code=self.code, field=self.field, message=self.message, fix=self.fix)
 
 
 def _world(spec: Any) -> int:
