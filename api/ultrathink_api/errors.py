@@ -88,6 +88,7 @@ CODES: dict[str, Code] = {
         Code("UTK0126", "MicroBatchIndivisible", "The rows of a rank are not a whole number of micro-batches"),
         Code("UTK0127", "VocabularyUnfit", "The vocabulary cannot be cut over the tensor ranks"),
         Code("UTK0128", "CheckpointFileOnCluster", "A cluster cannot keep checkpoints in files"),
+        Code("UTK0129", "RouterCannotLearn", "The router would get no gradient"),
         Code("UTK0201", "DataUnknown", "The data cannot be had"),
         Code("UTK0202", "VocabularyTooSmall", "The data has token ids that the model does not know"),
         Code("UTK0203", "DataChanged", "The checkpoint was made on other data"),

@@ -142,6 +142,15 @@ def _model_problems(spec: JobSpec, shape: ModelShape) -> list[Problem]:
                 fix=f"set moe.topK to at most {shape.moe.experts}",
             )
         )
+    if shape.moe and shape.moe.top_k == 1 and shape.moe.norm_top_k:
+        problems.append(
+            Problem(
+                code="UTK0129",
+                field="spec.model.moe.normTopK",
+                message="one expert a token, whose weight divided by itself is always 1: the router would never learn",
+                fix="set moe.normTopK: false, or moe.topK to 2 or more",
+            )
+        )
     if shape.tied_embeddings and spec.parallelism.pipeline > 1:
         problems.append(
             Problem(

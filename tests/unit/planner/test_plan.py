@@ -77,6 +77,7 @@ def test_only_what_is_said_about_checkpoints_counts() -> None:
         ({"data__sequenceLength": 1024}, [("UTK0118", "spec.data.sequenceLength")]),
         ({"training__microBatchSequences": 3}, [("UTK0126", "spec.training.microBatchSequences")]),
         ({"model__moe": {"topK": 9}}, [("UTK0117", "spec.model.moe.topK")]),
+        ({"model__moe": {"topK": 1}}, [("UTK0129", "spec.model.moe.normTopK")]),
         ({"model__kvHeads": 3}, [("UTK0114", "spec.model.kvHeads")]),
         ({"model__preset": "moe-huge"}, [("UTK0121", "spec.model.preset")]),
     ],
