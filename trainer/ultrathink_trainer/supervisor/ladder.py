@@ -134,7 +134,8 @@ class Ladder:
     # Who is there
 
     def _joined(self, event: ev.Joined, now: float) -> list[ev.Order]:
-        if event.worker in self._dismissed:
+        elsewhere = any(m.worker == event.worker and m.node != event.node for m in self.members.values())
+        if elsewhere or event.worker in self._dismissed:
             return []
         orders: list[ev.Order] = []
         before = self.members.get(event.node)
