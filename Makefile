@@ -18,7 +18,7 @@ $(READY): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "UltraThink needs Python 3.11 or newer; set PYTHON=")'
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
-	$(RUN)/uv pip install --python $(RUN)/python --require-hashes -r requirements/dev.txt
+	$(RUN)/uv pip install --compile-bytecode --python $(RUN)/python --require-hashes -r requirements/dev.txt
 	$(RUN)/uv pip install --quiet --python $(RUN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -62,8 +62,8 @@ class CheckpointPlan(Section):
     """When checkpoints are made: whichever comes first, and always at the end."""
 
     bytes: int = Field(description="Size of the tensors in one.")
-    interval_steps: int | None = Field(description="Steps between two.")
-    interval_seconds: float | None = Field(description="Seconds between two.")
+    interval_steps: int | None = Field(default=None, description="Steps between two.")
+    interval_seconds: float | None = Field(default=None, description="Seconds between two.")
     grace_seconds: int = Field(description="Seconds for a last one when a pod is asked to stop.")
 
 

@@ -36,7 +36,7 @@ class ModelShape(Section):
     tied_embeddings: bool = Field(description="Whether the head is the embedding.")
     qk_norm: bool = Field(description="Whether queries and keys are normalised.")
     norm_epsilon: float = Field(description="Added under the root of every norm.")
-    moe: MoEShape | None = Field(description="Experts, in every block; none in a dense model.")
+    moe: MoEShape | None = Field(default=None, description="Experts, in every block; none in a dense model.")
 
 
 @dataclass(frozen=True, slots=True)
