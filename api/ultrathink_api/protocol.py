@@ -159,6 +159,7 @@ class OutcomeView(Body):
     reason: str = Field(description="One CamelCase word: Completed, or the cause of the failure.")
     message: str = Field(default="", description="In words.")
     code: str | None = Field(default=None, description="UTKnnnn, where the failure has one.")
+    field: str | None = Field(default=None, description="The field that it is about.")
     fix: str | None = Field(default=None, description="What to do about it.")
     step: int = Field(description="Last step done.")
     attempts: int = Field(description="Attempts over the whole life of the job.")

@@ -236,7 +236,7 @@ def _failed(summary: Event, log: _Log) -> None:
         [
             Problem(
                 code=code if code in CODES else "UTK0407",
-                field=str(summary.get("reason") or ""),
+                field=str(summary.get("field") or ""),
                 message=str(summary.get("message") or "the job failed"),
                 fix=str(summary.get("fix") or "read the log, correct the job, and go on with --resume"),
             )

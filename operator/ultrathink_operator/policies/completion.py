@@ -28,7 +28,7 @@ def outcome(seen: Observed) -> OutcomeView | None:
 
 def complete(seen: Observed, how: OutcomeView, now_text: str) -> Finding:
     """Copy the outcome. From here on the job needs no finalizer: what matters lies in the bucket."""
-    words = [how.code or "", how.message, f"(fix: {how.fix})" if how.fix else ""]
+    words = [how.code or "", f"{how.field}:" if how.field else "", how.message, f"(fix: {how.fix})" if how.fix else ""]
     message = " ".join(w for w in words if w)[:2048] or "all steps are done"
     succeeded = how.phase == "Succeeded"
     conditions = (

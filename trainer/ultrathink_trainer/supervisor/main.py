@@ -310,7 +310,7 @@ class Supervisor:
         problem = order.problem
         detail: dict[str, Any] = {"reason": order.reason}
         if problem is not None:
-            detail |= {"code": problem.code, "fix": problem.fix}
+            detail |= {"code": problem.code, "field": problem.field, "fix": problem.fix}
         outcome = Outcome(
             phase=order.phase,
             cause=order.cause,
@@ -336,7 +336,7 @@ class Supervisor:
         if view is not None:
             facts |= {"reason": view.reason}
             if view.phase == "Failed":
-                facts |= {"code": view.code, "message": view.message, "fix": view.fix}
+                facts |= {"code": view.code, "field": view.field, "message": view.message, "fix": view.fix}
         saved = ended.checkpoint
         facts |= {
             "step": view.step if view is not None else self._training.step,

@@ -146,6 +146,7 @@ def outcome_view(stored: Outcome) -> OutcomeView:
         reason=text("reason") or str(stored.cause or "Completed"),
         message=stored.message,
         code=text("code"),
+        field=text("field"),
         fix=text("fix"),
         step=stored.step,
         attempts=stored.attempts,
