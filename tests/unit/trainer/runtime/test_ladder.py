@@ -1,104 +1,13 @@
-"""The ladder: events in, orders out; by table, and by random histories that must never break its promises."""
+"""The ladder by table: events in, orders out."""
 
-from dataclasses import dataclass, field, replace
-
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from dataclasses import replace
 
 from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Problem
-from ultrathink_store import CheckpointRef, End, Epoch, Start
+from ultrathink_store import End, Epoch, Start
 from ultrathink_trainer.supervisor import events as ev
-from ultrathink_trainer.supervisor.ladder import KILL_SECONDS, SETTLE_SECONDS, Ladder, Limits, State
-
-NOW = "2026-01-01T00:00:00.000Z"
-LIMITS = Limits(most=8, most_without_progress=3, grace=60.0)
-UID = "0b6b9c2e-0000-4000-8000-000000000000"
-
-
-def ref(epoch: int, step: int) -> CheckpointRef:
-    return CheckpointRef(uid=UID, epoch=epoch, step=step)
-
-
-@dataclass
-class Bench:
-    """A ladder with an obedient store; ranks and workers are played by the test."""
-
-    nodes: int = 2
-    ranks: int = 2
-    limits: Limits = LIMITS
-    now: float = 0.0
-    epochs: list[Epoch] = field(default_factory=list)
-    newest: CheckpointRef | None = None
-    orders: list[ev.Order] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.ladder = Ladder(nodes=self.nodes, ranks_per_node=self.ranks, limits=self.limits, now=NOW)
-
-    def open(self, ended: bool = False) -> None:
-        self.send(ev.Opened(tuple(self.epochs), self.newest, ended))
-
-    def send(self, event: ev.Event) -> list[ev.Order]:
-        """The event, and the store's answers to what was ordered of it; all orders that came of it."""
-        given_orders: list[ev.Order] = []
-        pending = [event]
-        while pending:
-            for order in self.ladder.handle(pending.pop(0), self.now):
-                given_orders.append(order)
-                match order:
-                    case ev.TakeEpoch():
-                        start = Start(epoch=order.number, parent=self.newest, cause=order.cause, created_at=NOW)
-                        self.epochs.append(Epoch(number=order.number, start=start))
-                        pending.append(ev.EpochTaken(start))
-                    case ev.EndEpoch():
-                        last = self.epochs[-1]
-                        assert last.number == order.number and last.end is None, "only the newest ends, once"
-                        self.epochs[-1] = last.model_copy(update={"end": order.end})
-                        pending.append(ev.EpochEnded(tuple(self.epochs), self.newest))
-        self.orders += given_orders
-        return given_orders
-
-    def join(self, *nodes: int, generation: int = 0, agent: int = 0, ready: bool = True) -> list[ev.Order]:
-        return [
-            order
-            for node in nodes
-            for order in self.send(
-                ev.Joined(f"w-{node}", f"worker-{node}-{generation}", f"agent-{node}-{agent}", ready)
-            )
-        ]
-
-    def started(self) -> "Bench":
-        self.open()
-        self.join(0, 1)
-        assert self.ladder.state is State.RUNNING
-        return self
-
-    @property
-    def epoch(self) -> int:
-        return self.epochs[-1].number
-
-    def exit(self, rank: int, code: int, *, ordered: bool = False, agent: int = 0) -> list[ev.Order]:
-        node = rank // self.ranks
-        return self.send(ev.RankExit(f"w-{node}", f"agent-{node}-{agent}", self.epoch, rank, code, ordered))
-
-    def idle(self, *nodes: int, agent: int = 0) -> list[ev.Order]:
-        return [o for n in nodes for o in self.send(ev.NodeIdle(f"w-{n}", f"agent-{n}-{agent}", self.epoch))]
-
-    def record(self, rank: int, **record: object) -> list[ev.Order]:
-        return self.send(ev.RankRecord(f"w-{rank // self.ranks}", self.epoch, rank, dict(record)))
-
-    def save(self, step: int) -> None:
-        self.newest = ref(self.epoch, step)
-        self.record(0, event="checkpoint", step=step)
-
-    def end_of(self, number: int) -> End:
-        end = self.epochs[number - 1].end
-        assert end is not None
-        return end
-
-
-def kinds(orders: list[ev.Order]) -> list[str]:
-    return [type(order).__name__ for order in orders]
+from ultrathink_trainer.supervisor.ladder import KILL_SECONDS, SETTLE_SECONDS, Limits, State
+from unit.trainer.runtime.parts.ladders import NOW, Bench, kinds, ref
 
 
 def test_nothing_starts_before_all_nodes_have_joined() -> None:
@@ -392,65 +301,6 @@ def test_what_is_around_the_job_ends_it_without_an_outcome() -> None:
     assert kinds(orders) == ["StopRanks", "Finish"]
     finish = orders[-1]
     assert isinstance(finish, ev.Finish) and not finish.lasting
-
-
-EVENTS = st.one_of(
-    st.builds(
-        ev.Joined,
-        st.sampled_from(["w-0", "w-1"]),
-        st.integers(0, 3).map(lambda n: f"worker-{n}"),
-        st.sampled_from(["", "agent-a", "agent-b"]),
-        st.booleans(),
-    ),
-    st.builds(ev.Left, st.integers(0, 3).map(lambda n: f"worker-{n}")),
-    st.just(ev.DriverLost()),
-    st.builds(ev.StopAsked, st.just(Cause.DRAINED), st.sampled_from(["w-0", "w-1"])),
-    st.just(ev.RestartAsked()),
-    st.just(ev.Tick()),
-    st.builds(
-        ev.RankExit,
-        st.sampled_from(["w-0", "w-1"]),
-        st.sampled_from(["agent-a", "agent-b"]),
-        st.integers(1, 4),
-        st.integers(0, 3),
-        st.sampled_from([0, -9, 64, 70, 75]),
-        st.booleans(),
-    ),
-    st.builds(ev.NodeIdle, st.sampled_from(["w-0", "w-1"]), st.sampled_from(["agent-a", "agent-b"]), st.integers(1, 4)),
-)
-
-
-@settings(max_examples=1000, deadline=None)
-@given(st.lists(st.tuples(EVENTS, st.floats(0, 20)), max_size=60))
-def test_no_history_breaks_the_promises(history: list[tuple[ev.Event, float]]) -> None:
-    bench = Bench()
-    bench.open()
-    # Random joins seldom complete a gang: the first one is given.
-    joins = [ev.Joined(f"w-{n}", f"worker-{n}", f"agent-{'ab'[n]}", True) for n in (0, 1)]
-    history = [*((join, 0.0) for join in joins), *history]
-    running: int | None = None
-    for event, passed in history:
-        bench.now += passed
-        for order in bench.send(event):
-            match order:
-                case ev.TakeEpoch():
-                    assert running is None, "one epoch at a time"
-                case ev.StartRanks():
-                    assert running is None and order.start == bench.epochs[-1].start
-                    assert len(order.first_rank) == bench.nodes, "never before all nodes have joined"
-                    assert sorted(order.first_rank.values()) == [0, 2]
-                    running = order.start.epoch
-                case ev.StopRanks():
-                    assert order.epoch == running
-                case ev.EndEpoch():
-                    running = None
-                case ev.Finish():
-                    assert bench.ladder.state is State.ENDED
-    numbers = [epoch.number for epoch in bench.epochs]
-    assert numbers == list(range(1, len(numbers) + 1)), "numbers without gaps"
-    assert all(epoch.end is not None for epoch in bench.epochs[:-1]), "an epoch begins when the one before has ended"
-    counted = sum(1 for e in bench.epochs if e.end and e.end.cause not in (None, Cause.DRAINED, Cause.SPEC_CHANGED))
-    assert counted <= bench.limits.most_without_progress, "the budget holds"
 
 
 def test_limits_may_change_while_it_runs() -> None:
