@@ -32,7 +32,7 @@ def probe(store: Store, token: str | None = None) -> None:
     """Does all that a job will do there, on an object of its own, and names what is missing."""
     key = f"PROBE-{token or secrets.token_hex(8)}"
     try:
-        _step(store, "create an object", lambda: store.create(key, _PROBE_BODY))
+        _step(store, "create an object", lambda: _create(store, key))
         _step(store, "refuse a second create", lambda: _must_raise(Exists, lambda: store.create(key, b"twice")))
         etag = _step(store, "read an object", lambda: store.fetch(key).etag)
         same = _step(store, "read a range of an object", lambda: store.read(key, 2, 3) == _PROBE_BODY[2:5])
@@ -45,6 +45,15 @@ def probe(store: Store, token: str | None = None) -> None:
         _discard(store, key)
         raise
     _step(store, "delete an object", lambda: store.delete(key))
+
+
+def _create(store: Store, key: str) -> None:
+    """The key is ours alone: what stands there is our own write, whose answer was lost."""
+    try:
+        store.create(key, _PROBE_BODY)
+    except Exists:
+        if store.fetch(key).data != _PROBE_BODY:
+            raise
 
 
 def _open_file(uri: str, rest: str, settings: StorageSettings) -> Store:

@@ -1,5 +1,6 @@
 """A run: all that the training loop needs from outside, and the word by which its ranks agree."""
 
+import math
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -117,7 +118,7 @@ class Run:
 
     def report(self, record: Record) -> None:
         if self.leads:
-            self.emit(record)
+            self.emit({name: _told(value) for name, value in record.items()})
 
     def report_step(self, step: int, measured: Measured, word: Word, *, lr: float, tokens: int) -> None:
         record: Record = {
@@ -158,6 +159,11 @@ class Run:
                     "skipped": self.checkpoints.skipped,
                 }
             )
+
+
+def _told(value: Any) -> Any:
+    """JSON knows neither NaN nor infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def open_run(

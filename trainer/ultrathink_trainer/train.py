@@ -18,6 +18,10 @@ HELD_OUT_BATCHES = 2
 """Global batches in a measurement of held-out loss: always the same rows."""
 
 
+LARGEST_EXPONENT = 709.0
+"""Of what a float's exponential can hold; a run that diverged is past it."""
+
+
 def train(run: Run) -> Finish:
     """Train from the newest checkpoint, or from scratch, to the last step or until asked to stop."""
     plan, world = run.plan, run.world
@@ -69,7 +73,8 @@ def restore(run: Run, engine: Engine, source: Source) -> Progress:
 def validate(run: Run, engine: Engine, loader: Loader, source: Source, step: int) -> None:
     """Loss on held-out rows, beside the entropy of the data where that is known."""
     loss = engine.evaluate([loader.held_out(batch) for batch in range(HELD_OUT_BATCHES)])
-    record = {"event": "eval", "step": step, "loss": loss, "perplexity": math.exp(loss)}
+    perplexity = math.exp(loss) if loss < LARGEST_EXPONENT else math.inf
+    record = {"event": "eval", "step": step, "loss": loss, "perplexity": perplexity}
     run.report(record if source.entropy is None else {**record, "entropy": source.entropy})
 
 

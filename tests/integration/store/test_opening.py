@@ -235,3 +235,16 @@ def test_nothing_heavy_is_imported_before_it_is_needed(tmp_path: Path) -> None:
         env={"PYTHONPATH": ":".join(path for path in sys.path if path)},
     ).stdout
     assert output.strip() == "[]"
+
+
+def test_a_probe_whose_answer_was_lost_finds_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(f"file://{tmp_path}")
+    create, lost = store.create, ["once"]
+
+    def losing(key: str, data: bytes) -> None:
+        create(key, data)
+        if lost and lost.pop():
+            create(key, data)  # as a client does that sends a request again
+
+    monkeypatch.setattr(store, "create", losing)
+    probe(store)

@@ -15,7 +15,7 @@ Message = dict[str, Any]
 
 def encode(message: Message) -> bytes:
     """One line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 class Lines:

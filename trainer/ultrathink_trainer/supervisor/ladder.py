@@ -330,7 +330,10 @@ class Ladder:
 
     def _decide(self) -> list[ev.Order]:
         """The ledger's last line says what follows."""
+        held = self.attempt.start if self.attempt else self._start
         self.attempt, self._start = None, None
+        if held is not None and self.epochs and self.epochs[-1].number > held.epoch:
+            return self._gave_up(ev.GaveUp(verdict.deposed(self.epochs[-1].number)))
         final, self._final = self._final, None
         last = self.epochs[-1].end if self.epochs else None
         if self.epochs and last is not None and last.cause is None:

@@ -13,6 +13,7 @@ from ultrathink_api.protocol import RunConfig
 from ultrathink_store import EpochTaken, JobStore, StorageSettings, open_job, probe
 from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Start
 from ultrathink_trainer.supervisor import events as ev
+from ultrathink_trainer.supervisor import verdict
 
 PASSING_CODES = frozenset({"UTK0305", "UTK0306", "UTK0308"})
 """Refusals of a store that may pass: it does not answer, is full, or failed."""
@@ -61,6 +62,10 @@ class LedgerThread:
         self._job: JobStore | None = None
         self._parent: CheckpointRef | None = None
         self.outcome: Outcome | None = None
+        self._has_held = False
+        """Whether an epoch was ours: then one that somebody else takes means that we were given up."""
+        self._unsure = False
+        """Whether the store failed while an epoch was taken: it may be there all the same, and ours."""
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
@@ -131,8 +136,14 @@ class LedgerThread:
             try:
                 self._job.take_epoch(number, start)
             except EpochTaken as taken:
+                if self._has_held and not self._unsure:
+                    raise Refused(verdict.deposed(taken.newest)) from taken
                 number = taken.newest + 1
+            except Refused:
+                self._unsure = True
+                raise
             else:
+                self._has_held, self._unsure = True, False
                 return ev.EpochTaken(start)
 
     def _end(self, number: int, end: End) -> ev.EpochEnded:

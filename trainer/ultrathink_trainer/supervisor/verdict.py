@@ -7,7 +7,7 @@ from ultrathink_api.causes import FREE_CAUSES, USER_ERROR_EXIT_CODE, Cause
 from ultrathink_api.errors import Problem
 from ultrathink_store.records import CheckpointRef, Epoch
 
-TRANSIENT_CODES = frozenset({"UTK0305", "UTK0306", "UTK0308", "UTK0315"})
+TRANSIENT_CODES = frozenset({"UTK0305", "UTK0306", "UTK0308", "UTK0315", "UTK0316"})
 """Refusals of the store that another attempt may not meet again."""
 _CAUSE_BY_RANGE = {"UTK02": Cause.DATA_ERROR, "UTK03": Cause.STORE_ERROR}
 
@@ -25,6 +25,12 @@ class Failure:
     message: str = ""
     problem: Problem | None = None
     """Set: the job ends with it, no attempt follows."""
+
+
+def deposed(epoch: int) -> Problem:
+    """Another supervisor took an epoch after ours: we were believed dead, and fighting would end the job."""
+    message = f"attempt {epoch} was begun by another supervisor, which took over"
+    return Problem("UTK0315", "", message, "nothing: the newer one goes on")
 
 
 def of_exit(rank: int, node: str, code: int, said: dict[str, object] | None) -> Failure:

@@ -11,20 +11,15 @@ from typing import Any
 import pytest
 
 from ultrathink_api import protocol
-from ultrathink_api.protocol import Command, Member, RunConfig, Storage
+from ultrathink_api.protocol import Command, Member
 from ultrathink_trainer.runtime.client import Client, Unreachable
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import server
 from ultrathink_trainer.supervisor.gate import SILENCE_SECONDS, Gate
 from ultrathink_trainer.supervisor.service import ControlService, Limited
+from unit.trainer.runtime.parts.configs import SPEC, config
 
 TOKEN = "secret"
-SPEC = {
-    "model": {"preset": "moe-tiny"},
-    "data": {"uri": "builtin://stories"},
-    "training": {"steps": 20},
-    "workers": {"count": 2},
-}
 
 
 class Control:
@@ -33,18 +28,8 @@ class Control:
     def __init__(self) -> None:
         self.events: list[object] = []
         self.gate = Gate(self.events.append)
-        config = RunConfig(
-            job="tiny",
-            uid="u",
-            nodes=1,
-            ranks_per_node=2,
-            head="127.0.0.1",
-            storage=Storage(uri="file:///nowhere"),
-            spec=SPEC,
-            plan={"steps": 20},
-        )
-        self.config = config
-        self.service = ControlService(config, "incarnation-1", self.gate, self.events.append)
+        self.config = config()
+        self.service = ControlService(self.config, "incarnation-1", self.gate, self.events.append)
         self.port = server.serve_control(self.service, TOKEN, "127.0.0.1", 0)
 
     def client(self, token: str = TOKEN) -> Client:

@@ -295,6 +295,23 @@ def test_what_an_older_epoch_left_behind_changes_nothing() -> None:
     assert bench.send(ev.NodeIdle("w-0", "agent-0-0", 1)) == []
 
 
+def test_a_supervisor_whose_place_was_taken_steps_down_and_writes_no_outcome() -> None:
+    bench = Bench().started()
+    newer = Start(epoch=2, parent=None, cause=Cause.HEAD_LOST, created_at=NOW)
+    bench.exit(3, -9)
+    for rank in (0, 1, 2):
+        bench.exit(rank, 75)
+    bench.idle(1)
+    assert kinds(bench.ladder.handle(ev.NodeIdle("w-0", "agent-0-0", 1), 0.0)) == ["EndEpoch"]
+    ended = bench.epochs[0].model_copy(update={"end": End(cause=Cause.RANK_LOST, ended_at=NOW)})
+    orders = bench.send(ev.EpochEnded((ended, Epoch(number=2, start=newer)), None))
+    (finish,) = orders
+    assert isinstance(finish, ev.Finish) and finish.problem is not None
+    assert (finish.problem.code, finish.lasting) == ("UTK0315", False)
+    assert bench.ladder.state is State.ENDED
+    assert not {"TakeEpoch", "StartRanks"} & set(kinds(bench.join(0, 1, generation=1)))
+
+
 def test_what_is_around_the_job_ends_it_without_an_outcome() -> None:
     bench = Bench().started()
     orders = bench.send(ev.GaveUp(Problem("UTK0305", "", "no answer", "wait")))

@@ -1,0 +1,69 @@
+"""The ledger's thread on a real folder: who may begin the next attempt when two supervisors believe that they may."""
+
+import queue
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ultrathink_api.causes import Cause
+from ultrathink_api.errors import Refused
+from ultrathink_api.protocol import RunConfig
+from ultrathink_store import JobStore
+from ultrathink_store.records import Start
+from ultrathink_trainer.supervisor import events as ev
+from ultrathink_trainer.supervisor import ledger
+from ultrathink_trainer.supervisor.ledger import LedgerThread
+from unit.trainer.runtime.parts.configs import config
+
+
+class Ledger:
+    """A thread of its own, and what it said."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.said: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.thread = LedgerThread(config, self.said.put)
+        self.thread.open()
+        assert isinstance(self.said.get(timeout=10), ev.Opened)
+
+    def take(self, number: int) -> Any:
+        self.thread.take(ev.TakeEpoch(number, Cause.RANK_LOST), ())
+        return self.said.get(timeout=10)
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Callable[[], Ledger]:
+    return lambda: Ledger(config(f"file://{tmp_path}"))
+
+
+def test_a_newcomer_takes_over_and_the_one_before_it_steps_down(begin: Callable[[], Ledger]) -> None:
+    old = begin()
+    assert isinstance(old.take(1), ev.EpochTaken)
+    new = begin()
+    taken = new.take(1)
+    assert isinstance(taken, ev.EpochTaken) and taken.start.epoch == 2
+    refused = old.take(2)
+    assert isinstance(refused, ev.GaveUp)
+    assert (refused.problem.code, refused.problem.message.startswith("attempt 2 ")) == ("UTK0315", True)
+    assert new.take(3).start.epoch == 3, "the newer one goes on"
+
+
+def test_an_attempt_whose_answer_was_lost_with_the_store_is_not_somebody_elses(
+    begin: Callable[[], Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_epoch = JobStore.take_epoch
+    answers = ["lost"]
+
+    def losing(self: JobStore, number: int, start: Start) -> None:
+        take_epoch(self, number, start)
+        if number == 2 and answers:
+            answers.pop()
+            raise Refused.of("UTK0306", message="no answer", fix="wait")
+
+    monkeypatch.setattr(JobStore, "take_epoch", losing)
+    monkeypatch.setattr(ledger, "FIRST_PAUSE", 0.01)
+    mine = begin()
+    assert isinstance(mine.take(1), ev.EpochTaken)
+    taken = mine.take(2)
+    assert isinstance(taken, ev.EpochTaken) and taken.start.epoch == 3
