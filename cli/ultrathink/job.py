@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
@@ -161,18 +162,25 @@ class Job:
 
     def refresh(self) -> Job:
         """The job as the cluster holds it now."""
-        return Job.get(self.name, self._cluster)
+        return Job.get(self.name, self._home())
 
     def delete(self) -> None:
         """Ends the job and removes it from the cluster; its checkpoints stay."""
-        from ultrathink.cluster import connect, jobs
+        from ultrathink.cluster import jobs
 
-        jobs.delete(self._cluster or connect.connect(), self.name)
+        jobs.delete(self._home(), self.name, uid=self.raw["metadata"].get("uid"))
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Lines of the head's log; with follow until the job has ended."""
-        from ultrathink.cluster import connect, logs
+        from ultrathink.cluster import logs
 
-        for piece in logs.stream(self._cluster or connect.connect(), self.name, follow=follow):
+        for piece in logs.stream(self._home(), self.name, follow=follow):
             if isinstance(piece, logs.Line):
                 yield piece.text
+
+    def _home(self) -> Cluster:
+        """The cluster, aimed at the job's own namespace."""
+        from ultrathink.cluster import connect, jobs
+
+        cluster = self._cluster or connect.connect()
+        return dataclasses.replace(cluster, namespace=jobs.namespace_of(cluster, self.raw))

@@ -79,14 +79,17 @@ def connect(
 
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings of retries would stand in our output
     environ = os.environ if environ is None else environ
+    settings = Configuration()
+    settings.retries = False
     files = kubeconfig or environ.get("KUBECONFIG") or str(Path(DEFAULT_KUBECONFIG).expanduser())
     if not any(Path(name).expanduser().is_file() for name in files.split(os.pathsep) if name):
         if environ.get(IN_CLUSTER) and not kubeconfig:
-            config.load_incluster_config()
-            return Cluster(ApiClient(), namespace or _own_namespace())
+            try:
+                config.load_incluster_config(client_configuration=settings)
+            except config.ConfigException as error:  # a pod without a token of its own
+                raise _no_kubeconfig(files) from error
+            return Cluster(ApiClient(settings), namespace or _own_namespace())
         raise _no_kubeconfig(files)
-    settings = Configuration()
-    settings.retries = False
     try:
         config.load_kube_config(files, context or None, client_configuration=settings, persist_config=False)
         contexts, active = config.list_kube_config_contexts(files)

@@ -45,3 +45,33 @@ def test_a_job_lives_from_submit_to_delete(
     with pytest.raises(Refused) as gone:
         Job.get("mine", cluster)
     assert gone.value.problem.code == "UTK0507"
+
+
+def test_a_job_of_another_namespace_stays_there(
+    cluster: "Cluster", stage: "Stage", kubelet: "Kubelet", job_file: Path
+) -> None:
+    from dataclasses import replace
+
+    elsewhere = replace(cluster, namespace="default")
+    text = job_file.read_text().replace("name: quickstart", f"name: far\n  namespace: {stage.namespace}")
+    Job.from_text(text).submit(elsewhere)
+    live = Job.list(elsewhere, everywhere=True)
+    (far,) = (found for found in live if found.name == "far")
+    stage.status("far", phase="Succeeded")
+    assert far.refresh().ended
+    kubelet.say(stage.head("far", kubelet.node), "a line")
+    assert list(far.logs(follow=True)) == ["a line"]
+    far.delete()
+    assert stage.job("far") is None
+
+
+def test_a_job_created_again_is_not_deleted_for_its_namesake(
+    cluster: "Cluster", stage: "Stage", job_file: Path
+) -> None:
+    Job.from_file(str(job_file)).submit(cluster)
+    old = Job.get("quickstart", cluster)
+    old.delete()
+    Job.from_file(str(job_file)).submit(cluster)
+    with pytest.raises(Refused):
+        old.delete()
+    assert stage.job("quickstart") is not None
