@@ -1,7 +1,6 @@
 """One task a job: observe, decide, apply, and sleep until something changes. Never two at once for one job."""
 
 import asyncio
-import contextlib
 import logging
 import time
 
@@ -23,6 +22,8 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.2, 60.0
 PROGRESS_WRITES = 20.0
 """Writes of mere progress a second, over all jobs."""
 PROGRESS_RETRY_S = 1.0
+LAST_PASS_S = 10.0
+"""How long the operator's end waits for passes under way: half of what a stop may take in all."""
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Passes:
         self.lease, self.clock, self.metrics = lease, clock, metrics
         self.progress_writes = Limiter(PROGRESS_WRITES, PROGRESS_WRITES)
         self._tasks: dict[str, JobTask] = {}
-        self._stopping = False
+        self.stopping = False
 
     def wake(self, uid: str) -> None:
         """Something changed for this job."""
@@ -56,7 +57,7 @@ class Passes:
     def job_changed(self, job: JobView) -> None:
         """A job came, changed or went."""
         uid = job.meta.uid
-        if uid not in self._tasks and not self._stopping:
+        if uid not in self._tasks and not self.stopping:
             self._tasks[uid] = JobTask(self, job.meta.namespace, uid)
         self.wake(uid)
 
@@ -78,13 +79,15 @@ class Passes:
 
     async def close(self) -> None:
         """Let passes under way end; what they did not do, the next operator does."""
-        self._stopping = True
+        self.stopping = True
         tasks = [t.task for t in self._tasks.values()]
-        for task in tasks:
+        self.wake_all()
+        if not tasks:
+            return
+        _, torn = await asyncio.wait(tasks, timeout=LAST_PASS_S)
+        for task in torn:
             task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class JobTask:
@@ -121,6 +124,8 @@ class JobTask:
         while True:
             await heard_within(self._woken, wake_after)
             self._woken.clear()
+            if self._passes.stopping:
+                return
             job = self._passes.world.job(self._namespace, self._uid)
             if job is None:
                 return
@@ -131,7 +136,6 @@ class JobTask:
         metrics.queued.observe(self.started - self._woken_at)
         result = "error"
         try:
-            # A pass that was begun is not torn in two by the operator's end.
             after, result = await self._pass(job)
         finally:
             metrics.count_pass(result, time.monotonic() - self.started)
