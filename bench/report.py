@@ -3,11 +3,24 @@
 import json
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def commit() -> str:
+    """The commit that was measured, with a + if files were changed since."""
+    said = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+        cwd=RESULTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return said.stdout.strip() or "unknown"
 
 
 def machine() -> dict[str, Any]:
@@ -35,7 +48,7 @@ def _lines(path: str) -> list[str]:
 
 def report(name: str, row: str, result: dict[str, Any]) -> int:
     """Print and keep it; 0 if the goal was met."""
-    line = json.dumps({"bench": name, **result, "machine": machine()})
+    line = json.dumps({"bench": name, **result, "commit": commit(), "machine": machine()})
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(line + "\n")
     print(row, file=sys.stderr, flush=True)
