@@ -1,0 +1,69 @@
+"""Rules about the model alone."""
+
+from typing import Any
+
+from ultrathink_api.rules.statement import Rule, divides
+from ultrathink_api.sections.model import PRESET_NAMES
+
+SIZES = ("layers", "hidden", "heads", "kvHeads", "headDim", "intermediate", "vocabulary", "maxPositions", "ropeTheta")
+
+
+def _sizes_said(model: Any) -> bool:
+    said = {
+        type(model).model_fields[name].alias for name in type(model).model_fields if getattr(model, name) is not None
+    }
+    return said >= set(SIZES)
+
+
+MODEL: tuple[Rule, ...] = (
+    Rule(
+        code="UTK0121",
+        at="spec.model",
+        field="spec.model.preset",
+        cel=f"!has(self.preset) || self.preset in {list(PRESET_NAMES)!r}",
+        holds=lambda model: model.preset is None or model.preset in PRESET_NAMES,
+        message="there is no such preset",
+        fix=f"use one of: {', '.join(PRESET_NAMES)}",
+    ),
+    Rule(
+        code="UTK0122",
+        at="spec.model",
+        field="spec.model",
+        cel="has(self.preset) || (" + " && ".join(f"has(self.{name})" for name in SIZES) + ")",
+        holds=lambda model: model.preset is not None or _sizes_said(model),
+        message="without a preset every size of the model must be given",
+        fix=f"set model.preset, or all of: {', '.join(SIZES)}",
+    ),
+    Rule(
+        code="UTK0114",
+        at="spec.model",
+        field="spec.model.kvHeads",
+        cel="!has(self.heads) || !has(self.kvHeads) || self.heads % self.kvHeads == 0",
+        holds=lambda model: divides(model.kv_heads, model.heads),
+        message="kvHeads does not divide heads",
+        fix="choose kvHeads as a divisor of heads",
+    ),
+    Rule(
+        code="UTK0120",
+        at="spec.model",
+        field="spec.model.headDim",
+        cel="!has(self.headDim) || self.headDim % 2 == 0",
+        holds=lambda model: divides(2, model.head_dim),
+        message="rotary embedding needs an even headDim",
+        fix="choose an even headDim",
+    ),
+    Rule(
+        code="UTK0117",
+        at="spec.model",
+        field="spec.model.moe.topK",
+        cel="!has(self.moe) || !has(self.moe.topK) || !has(self.moe.experts) || self.moe.topK <= self.moe.experts",
+        holds=lambda model: (
+            model.moe is None
+            or model.moe.top_k is None
+            or model.moe.experts is None
+            or model.moe.top_k <= model.moe.experts
+        ),
+        message="more experts a token than there are",
+        fix="set moe.topK to at most moe.experts",
+    ),
+)
