@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -77,6 +78,7 @@ class Utk:
                 stderr=subprocess.PIPE,
                 cwd=self.folder,
                 env=self.environ,
+                preexec_fn=_hears_ctrl_c,
             )
         )
 
@@ -108,8 +110,6 @@ class Running:
             self._read(0.2)
 
     def interrupt(self) -> None:
-        import signal
-
         self._process.send_signal(signal.SIGINT)
 
     def end(self, deadline: float = DEADLINE_S) -> Said:
@@ -196,3 +196,9 @@ def _own_terminal() -> None:
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    _hears_ctrl_c()
+
+
+def _hears_ctrl_c() -> None:
+    """Tests that were started in a shell's background are deaf to it, and so would be what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
