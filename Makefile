@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 EXTRAS := cli operator trainer dev
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint types imports unit distributed integration e2e cluster cluster-down binaries images bench generate lock clean
+.PHONY: help setup demo test lint types imports unit distributed integration e2e cluster cluster-down binaries images bench robustness generate lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | column -t -s '	'
@@ -65,6 +65,9 @@ images: $(READY) ## both images; REGISTRY= pushes, KIND= loads
 bench: $(READY) ## every benchmark; results in bench/results
 	@for module in $$(ls bench/*.py | xargs -n1 basename | sed 's/\.py$$//' | grep -v -E '^(report|__init__)$$'); do \
 		$(RUN)/python -m bench.$$module || exit 1; done
+
+robustness: $(READY) ## every test of the fault matrix, then docs/robustness.md; goes on where it was
+	$(RUN)/pytest tests e2e --faults bench/results/faults.jsonl; status=$$?; $(RUN)/python -m faults.page && exit $$status
 
 generate: $(READY) ## CRDs, chart files and install.yaml from code
 	$(RUN)/python -m ultrathink_api.crd > manifests/crds.yaml

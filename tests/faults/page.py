@@ -1,0 +1,69 @@
+"""Writes docs/robustness.md from the reports of real runs: a fault without a test says so there."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from faults.matrix import FAULTS
+from faults.plugin import PAGE, REPORT, ROOT, STAGES, read
+
+HEAD = """# Robustness
+
+Faults that are injected for real (signals, limits, proxies, flipped bytes), and what came of them. `make robustness`
+runs the tests of this page, keeps their report in `bench/results/faults.jsonl` and writes this file from it; a result
+is never written by hand. The commit is the one that was tested; a `+` after it means that files were changed since.
+Times are seconds: until the fault is known, until the last process of the attempt is gone, until the next one begins,
+until its state is read back, until its first step.
+
+| fault | what | test | result | commit | detect | teardown | start | restore | first step |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+
+Record = Mapping[str, Any]
+
+
+def newest(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Fault -> the last record of each of its tests, in the order of their names."""
+    last = {record["test"]: record for record in records}
+    found: dict[str, list[Record]] = {}
+    for test in sorted(last):
+        for name in last[test]["faults"]:
+            found.setdefault(name, []).append(last[test])
+    return found
+
+
+def row(name: str, records: Sequence[Record]) -> str:
+    """One line of the table; a fault passes when all its tests do."""
+    results = {record["result"] for record in records}
+    result = "fail" if "fail" in results else "pass" if "pass" in results else "none"
+    tests = (
+        "<br>".join(f"`{record['test'].partition('::')[2] or record['test']}`" for record in records) or "no test yet"
+    )
+    commits = ", ".join(dict.fromkeys(record["commit"] for record in records)) or "-"
+    slowest = {
+        stage: max((record["times"][stage] for record in records if stage in record["times"]), default=None)
+        for stage in STAGES
+    }
+    times = " | ".join("-" if seconds is None else f"{seconds:.2f}" for seconds in slowest.values())
+    return f"| {name} | {FAULTS[name]} | {tests} | {result} | {commits} | {times} |"
+
+
+def page(records: Sequence[Record]) -> str:
+    """The whole file."""
+    by_fault = newest(records)
+    rows = [row(name, by_fault.get(name, [])) for name in FAULTS]
+    passed = sum("| pass |" in line for line in rows)
+    return f"{HEAD}{chr(10).join(rows)}\n\n{passed} of {len(FAULTS)} pass.\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`python -m faults.page [REPORT]`."""
+    report = Path(arguments[0]) if arguments else ROOT / REPORT
+    (ROOT / PAGE).write_text(page(read(report)))
+    print(f"{PAGE} from {report}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

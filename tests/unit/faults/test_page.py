@@ -1,0 +1,75 @@
+"""The page of the fault matrix: what it says comes from a report, and from nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from faults.matrix import FAULTS
+from faults.page import page
+from faults.plugin import read
+
+pytest_plugins = ("pytester",)
+
+KILLED = {"faults": ["F37"], "test": "tests/x.py::test_kill", "commit": "abc", "times": {"detect": 0.1}, "seconds": 3}
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| F")]
+    return {row[0]: row for row in cells}
+
+
+def test_every_fault_has_a_row_and_one_without_a_test_says_so() -> None:
+    found = rows(page([]))
+    assert list(found) == list(FAULTS) == [f"F{number:02}" for number in range(1, 49)]
+    assert {(row[2], row[3]) for row in found.values()} == {("no test yet", "none")}
+
+
+def test_a_row_names_test_result_commit_and_times() -> None:
+    assert rows(page([{**KILLED, "result": "pass"}]))["F37"][2:] == [
+        "`test_kill`",
+        "pass",
+        "abc",
+        "0.10",
+        "-",
+        "-",
+        "-",
+        "-",
+    ]
+
+
+def test_the_last_result_of_a_test_counts() -> None:
+    records = [{**KILLED, "result": "fail"}, {**KILLED, "result": "pass", "commit": "def"}]
+    assert rows(page(records))["F37"][3:5] == ["pass", "def"]
+
+
+def test_one_failing_test_fails_its_fault() -> None:
+    records = [{**KILLED, "result": "fail"}, {**KILLED, "result": "pass", "test": "tests/x.py::test_oom"}]
+    assert rows(page(records))["F37"][3] == "fail"
+
+
+SAMPLE = """
+import pytest
+
+@pytest.mark.fault("F37", "F43")
+def test_good(recovery):
+    recovery({"detect": 0.123})
+
+@pytest.mark.fault("F38")
+def test_bad():
+    assert False
+
+def test_other():
+    pass
+"""
+
+
+def test_a_run_leaves_records_of_marked_tests_and_goes_on_where_it_was(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(SAMPLE)
+    options = ("-p", "faults.plugin", "--faults", "report.jsonl", "-p", "no:cacheprovider")
+    pytester.runpytest_subprocess(*options).assert_outcomes(passed=1, failed=1, deselected=1)
+    first = read(Path(pytester.path) / "report.jsonl")
+    assert [(r["faults"], r["result"], r["times"]) for r in first] == [
+        (["F37", "F43"], "pass", {"detect": 0.12}),
+        (["F38"], "fail", {}),
+    ]
+    pytester.runpytest_subprocess(*options).assert_outcomes(failed=1, deselected=2)
