@@ -57,4 +57,9 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "training: {steps: 200, microBatchSequences: 4}",
     ),
     "UTK0201": ("data: {uri: builtin://novels}", "data: {uri: builtin://stories}"),
+    "UTK0214": ("data: {sequenceLength: 128}", "data: {uri: s3://corpora/web, sequenceLength: 128}"),
+    "UTK0217": (
+        "data: {mixture: [{uri: builtin://stories, weight: 3}, {uri: s3://corpora/web}]}",
+        "data: {mixture: [{uri: s3://corpora/code, weight: 3}, {uri: s3://corpora/web}]}",
+    ),
 }

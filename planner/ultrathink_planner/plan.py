@@ -67,6 +67,13 @@ class CheckpointPlan(Section):
     grace_seconds: int = Field(description="Seconds for a last one when a pod is asked to stop.")
 
 
+class DataSource(Section):
+    """One data set that rows come from."""
+
+    uri: str = Field(description="Where its tokens are.")
+    weight: int = Field(default=1, description="Its share of the rows, of the sum of all weights.")
+
+
 class Plan(Section):
     """Everything a rank needs to know, and everything a person asks before a run."""
 
@@ -87,5 +94,5 @@ class Plan(Section):
     stages: tuple[Stage, ...] = Field(description="The pipeline.")
     per_rank: tuple[RankMemory, ...] = Field(description="Bytes, a stage each.")
     checkpoint: CheckpointPlan = Field(description="When checkpoints are made.")
-    data_uri: str = Field(description="Where tokens come from.")
+    data: tuple[DataSource, ...] = Field(description="Where tokens come from.")
     digest: str = Field(default="", description="Fingerprint of all the above.")

@@ -8,7 +8,7 @@ from ultrathink_api.job import JobSpec
 from ultrathink_api.sections.training import ScheduleSpec
 from ultrathink_planner.layout import checkpoint_bytes, rank_memory, stages
 from ultrathink_planner.parameters import parameters
-from ultrathink_planner.plan import Batch, CheckpointPlan, Mesh, Parameters, Plan
+from ultrathink_planner.plan import Batch, CheckpointPlan, DataSource, Mesh, Parameters, Plan
 from ultrathink_planner.shape import ModelShape, Preset, preset_of, resolve
 
 MICRO_ROWS = 8
@@ -78,9 +78,15 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
             interval_seconds=CHECKPOINT_SECONDS if unsaid else every.minutes and every.minutes * 60,
             grace_seconds=spec.checkpoint.grace_seconds,
         ),
-        data_uri=spec.data.uri,
+        data=tuple(DataSource(uri=uri, weight=weight) for uri, weight in _sources(spec)),
     )
     return result.model_copy(update={"digest": _digest(result)})
+
+
+def _sources(spec: JobSpec) -> list[tuple[str, int]]:
+    if spec.data.uri is not None:
+        return [(spec.data.uri, 1)]
+    return [(source.uri, source.weight) for source in spec.data.mixture]
 
 
 def _digest(value: Plan) -> str:

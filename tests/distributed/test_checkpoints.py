@@ -190,7 +190,7 @@ def save_as_restored(plan: Plan, source: Path, target: Path) -> None:
         run = open_run(plan, job_store(source), 1, emit=print, clock=lambda: 0.0)
         engine = Engine(plan, run.world)
         length = plan.batch.sequence_length
-        rows = open_source(plan.data_uri, seed=plan.seed, length=length, vocabulary=plan.model.vocabulary)
+        rows = open_source(plan.data, seed=plan.seed, length=length, vocabulary=plan.model.vocabulary)
         progress, _ = run.checkpoints.restore(engine.tensors(), rows.fingerprint)
         assert progress is not None
         run.checkpoints.store = job_store(target)

@@ -22,10 +22,11 @@ from ultrathink_api.causes import USER_ERROR_EXIT_CODE
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.protocol import RunConfig
 from ultrathink_planner import Plan
+from ultrathink_trainer.data.tokens import Access
 from ultrathink_trainer.run import Control, open_run
 from ultrathink_trainer.runtime import chaos
 from ultrathink_trainer.runtime.wire import ATOMIC, Message, encode, write_record
-from ultrathink_trainer.supervisor.ledger import open_store_of
+from ultrathink_trainer.supervisor.ledger import open_store_of, storage_settings
 from ultrathink_trainer.train import train
 
 REFUSED_EXIT_CODE = 65
@@ -36,6 +37,8 @@ JOIN_TIMEOUT = timedelta(seconds=120)
 """All ranks are forked within a second; a node whose network is slow to come up gets more."""
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 MESSAGE_CHARACTERS = 1500
+DATA_FOLDER = "data"
+"""Of the node's scratch: what its ranks have fetched of the data, for all of them."""
 HEADER_BYTES = 64
 """Epoch and rank, added to each record."""
 
@@ -123,6 +126,7 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
         control=control,
         chaos=chaos.parse(assignment["chaos"], world_size=dist.get_world_size()),
         device=device,
+        access=Access(Path(config.directory) / DATA_FOLDER, storage_settings(config)),
     )
     finish = train(run)
     emit({"event": "finish", "kind": finish.kind, "step": finish.step})

@@ -15,6 +15,8 @@ from ultrathink_store import CheckpointRef, JobStore
 from ultrathink_store.job import utc_now
 
 from .checkpoint.checkpoints import Checkpoints, Failed, Saved
+from .data.source import default_access
+from .data.tokens import Access
 from .model.balance import Load
 from .parallel.engine import Measured
 from .parallel.mesh import World, build_world
@@ -72,6 +74,7 @@ class Run:
     clock: Callable[[], float]
     control: Control = field(default_factory=Control)
     chaos: Sequence[Kill] = ()
+    access: Access = field(default_factory=default_access)
     _saved_at: float = 0.0
     _step_began: float = 0.0
 
@@ -176,9 +179,10 @@ def open_run(
     control: Control | None = None,
     chaos: Sequence[Kill] = (),
     device: torch.device | None = None,
+    access: Access | None = None,
     now: Callable[[], str] = utc_now,
 ) -> Run:
     """A run on the default process group, which must exist; all its ranks call this together."""
     world = build_world(plan.mesh, device or torch.device("cpu"))
     checkpoints = Checkpoints(store, epoch, plan, now=now, clock=clock)
-    return Run(plan, world, checkpoints, emit, clock, control or Control(), chaos)
+    return Run(plan, world, checkpoints, emit, clock, control or Control(), chaos, access or default_access())

@@ -9,7 +9,8 @@ import math
 from .checkpoint.checkpoints import Failed
 from .checkpoint.progress import Progress
 from .data.loader import Cursor, Loader
-from .data.source import Source, open_source
+from .data.rows import Source
+from .data.source import open_source
 from .optim.schedule import learning_rate
 from .parallel.engine import Engine
 from .run import Finish, Run
@@ -26,7 +27,11 @@ def train(run: Run) -> Finish:
     """Train from the newest checkpoint, or from scratch, to the last step or until asked to stop."""
     plan, world = run.plan, run.world
     source = open_source(
-        plan.data_uri, seed=plan.seed, length=plan.batch.sequence_length, vocabulary=plan.model.vocabulary
+        plan.data,
+        seed=plan.seed,
+        length=plan.batch.sequence_length,
+        vocabulary=plan.model.vocabulary,
+        access=run.access,
     )
     loader = Loader(source, plan.batch.rows, rank=world.at("data"), ranks=world.size("data"))
     engine = Engine(plan, world)

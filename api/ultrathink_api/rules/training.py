@@ -4,17 +4,44 @@ import re
 
 from ultrathink_api.rules.statement import Rule, divides
 
-DATA_URI = "^builtin://stories$"
+SHARDS_URI = "^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=-]+)*/?|file://(/[A-Za-z0-9_. =~+-]+)+/?)$"
+DATA_URI = f"^builtin://stories$|{SHARDS_URI}"
+CLIMBS = "(^|/)\\.\\.?(/|$)"
+_CLIMBS_IN_CEL = CLIMBS.replace(chr(92), chr(92) * 2)
+
+
+def _is_place(uri: str, pattern: str) -> bool:
+    return bool(re.search(pattern, uri)) and not re.search(CLIMBS, uri)
+
 
 TRAINING: tuple[Rule, ...] = (
     Rule(
         code="UTK0201",
         at="spec.data",
         field="spec.data.uri",
-        cel=f"self.uri.matches('{DATA_URI}')",
-        holds=lambda data: bool(re.search(DATA_URI, data.uri)),
-        message="this data cannot be read",
-        fix="use builtin://stories, the only source there is today",
+        cel=f"!has(self.uri) || (self.uri.matches('{DATA_URI}') && !self.uri.matches('{_CLIMBS_IN_CEL}'))",
+        holds=lambda data: data.uri is None or _is_place(data.uri, DATA_URI),
+        message="data are read from s3://bucket/prefix or file:///folder, or are builtin://stories",
+        fix="prepare token shards with `utk data prepare`, and name their folder or prefix",
+    ),
+    Rule(
+        code="UTK0217",
+        at="spec.data",
+        field="spec.data.mixture",
+        cel=f"!has(self.mixture) || self.mixture.all(m, m.uri.matches('{SHARDS_URI}') && "
+        f"!m.uri.matches('{_CLIMBS_IN_CEL}'))",
+        holds=lambda data: all(_is_place(source.uri, SHARDS_URI) for source in data.mixture),
+        message="a mixture is made of token shards below s3://bucket/prefix or file:///folder",
+        fix="prepare token shards with `utk data prepare`, and name their folder or prefix",
+    ),
+    Rule(
+        code="UTK0214",
+        at="spec.data",
+        field="spec.data",
+        cel="has(self.uri) != (has(self.mixture) && self.mixture.size() > 0)",
+        holds=lambda data: (data.uri is None) != (not data.mixture),
+        message="data are either one uri or a mixture of several",
+        fix="set exactly one of data.uri and data.mixture",
     ),
     Rule(
         code="UTK0110",

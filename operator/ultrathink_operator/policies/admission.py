@@ -56,7 +56,7 @@ def admit(seen: Observed) -> tuple[Admitted | None, Finding]:
     if isinstance(found, Said):
         return None, Finding(conditions=(valid, found), status=shown)
     runtime, used = found
-    refusal = _storage(spec, runtime)
+    refusal = _storage(spec, runtime) or _data(made)
     if refusal:
         return None, Finding(conditions=(valid, refusal), status=shown)
     admitted = Said("Admitted", "True", "RuntimeFound", f"runtime {used.name}")
@@ -117,6 +117,16 @@ def _storage(spec: JobSpec, runtime: RuntimeSpec) -> Said | None:
         fix = "use a bucket, such as s3://runs"
         message = f"UTK0128 spec.checkpoint.uri: {place} would lie in a pod and end with it (fix: {fix})"
         return Said("Admitted", "False", "NoStorage", message)
+    return None
+
+
+def _data(made: Plan) -> Said | None:
+    """No volume of a cluster is mounted into the pods, so a path would be one of the image."""
+    for source in made.data:
+        if source.uri.startswith("file:"):
+            fix = "copy the shards to a bucket that the runtime's credentials may read, such as s3://corpora/web"
+            message = f"UTK0216 spec.data: {source.uri} is not there in a pod (fix: {fix})"
+            return Said("Admitted", "False", "NoData", message)
     return None
 
 

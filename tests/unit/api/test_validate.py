@@ -37,8 +37,8 @@ def test_a_wrong_field_is_named(change: dict, code: str, field: str, words: str)
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    _, problems = check(changed({"workers.gpu": 2, "training.steps": 0, "data": {}}))
-    assert {p.field for p in problems} == {"spec.workers.gpu", "spec.training.steps", "spec.data.uri"}
+    _, problems = check(changed({"workers.gpu": 2, "training.steps": 0, "data": {"sequenceLength": "long"}}))
+    assert {p.field for p in problems} == {"spec.workers.gpu", "spec.training.steps", "spec.data.sequenceLength"}
 
 
 def test_another_kind_is_refused_by_name() -> None:

@@ -32,7 +32,7 @@ def dump(progress: Progress, plan: Plan) -> dict[str, Any]:
         "tokens": progress.tokens,
         "optimizer": {"updates": progress.updates, **plan.optimizer.dump()},
         "schedule": {"steps": plan.steps, **plan.schedule.dump()},
-        "data": {"uri": plan.data_uri, "cursor": progress.cursor.dump()},
+        "data": {"sources": [source.dump() for source in plan.data], "cursor": progress.cursor.dump()},
         "mesh": plan.mesh.dump(),
         "precision": plan.precision,
         "generator": generator,

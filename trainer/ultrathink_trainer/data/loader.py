@@ -1,6 +1,6 @@
 """Global order: which rows make a batch, which of them are mine, and where to go on after a restart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 
 from ultrathink_api.errors import Refused
 
-from .source import Source
+from .rows import Source
 
 # Shapes: B rows of one data rank, T positions.
 
@@ -42,7 +42,7 @@ class Cursor:
                 "UTK0203",
                 field="spec.data",
                 message=f"the checkpoint was made on other data (fingerprint {cursor.fingerprint}, not {fingerprint})",
-                fix="keep data.uri, data.sequenceLength and training.seed, or start with resume.from: none",
+                fix="keep data and training.seed as they were, or start with resume.from: none",
             )
         return cursor
 
@@ -80,12 +80,12 @@ class Loader:
     def next(self, cursor: Cursor) -> tuple[Rows, Cursor]:
         """This rank's rows of the next global batch."""
         indices, cursor = cursor.take(self.rows)
-        return self._read(self.source.row, indices), cursor
+        return self._read(self.source.rows, indices), cursor
 
     def held_out(self, batch: int) -> Rows:
         """This rank's rows of a held-out batch."""
-        return self._read(self.source.held_out_row, list(range(batch * self.rows, (batch + 1) * self.rows)))
+        return self._read(self.source.held_out_rows, list(range(batch * self.rows, (batch + 1) * self.rows)))
 
-    def _read(self, read: Callable[[int], list[int]], indices: list[int]) -> Rows:
-        rows = torch.tensor([read(index) for index in indices[self.rank :: self.ranks]])
+    def _read(self, read: Callable[[Sequence[int]], Any], indices: list[int]) -> Rows:
+        rows = torch.from_numpy(read(indices[self.rank :: self.ranks]))
         return Rows(rows[:, :-1].contiguous(), rows[:, 1:].contiguous())

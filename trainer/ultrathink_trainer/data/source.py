@@ -1,44 +1,51 @@
-"""From a URI to rows, or to a refusal: never to something else than was asked for."""
+"""From URIs to rows, or to a refusal: never to something else than was asked for."""
 
-from typing import Protocol
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
 from ultrathink_api.errors import Refused
+from ultrathink_planner.plan import DataSource
 
 from . import stories
+from .rows import Source
+from .tokens import Access, Part, TokenRows, refuse_small_vocabulary
+
+SCHEMES = ("file://", "s3://")
 
 
-class Source(Protocol):
-    """An endless, indexed supply of rows; each is length + 1 tokens, so that every position has a label."""
-
-    vocabulary: int
-    fingerprint: str
-
-    @property
-    def entropy(self) -> float | None:
-        """Nats per label that no model can do without, where that is known."""
-        ...
-
-    def row(self, index: int) -> list[int]: ...
-
-    def held_out_row(self, index: int) -> list[int]: ...
+def default_access() -> Access:
+    """By the environment's own credentials, with a cache of this user."""
+    return Access(Path(tempfile.gettempdir()) / f"ultrathink-{os.getuid()}" / "data")
 
 
-def open_source(uri: str, *, seed: int, length: int, vocabulary: int) -> Source:
+def open_source(
+    sources: Sequence[DataSource], *, seed: int, length: int, vocabulary: int, access: Access | None = None
+) -> Source:
     """The rows that a job reads."""
-    if uri != stories.URI:
+    parts = [Part(source.uri, source.weight, _field(sources, number)) for number, source in enumerate(sources)]
+    source: Source
+    if [part.uri for part in parts] == [stories.URI]:
+        source = stories.Stories(seed=seed, length=length)
+    else:
+        for part in parts:
+            _refuse_unknown(part)
+        source = TokenRows(parts, seed=seed, length=length, access=access or default_access())
+    refuse_small_vocabulary(parts, source.vocabulary, vocabulary)
+    return source
+
+
+def _field(sources: Sequence[DataSource], number: int) -> str:
+    return "spec.data.uri" if len(sources) == 1 else f"spec.data.mixture[{number}].uri"
+
+
+def _refuse_unknown(part: Part) -> None:
+    if not part.uri.startswith(SCHEMES):
         raise Refused.of(
             "UTK0201",
-            field="spec.data.uri",
-            message=f"{uri!r} cannot be read",
-            why=f"the only data so far is {stories.URI}",
-            fix=f"set data.uri: {stories.URI}",
+            field=part.field,
+            message=f"{part.uri!r} cannot be read",
+            why=f"data are {stories.URI}, alone, or token shards below file:// and s3://",
+            fix="prepare token shards with `utk data prepare`, and name their folder or prefix",
         )
-    source = stories.Stories(seed=seed, length=length)
-    if vocabulary < source.vocabulary:
-        raise Refused.of(
-            "UTK0202",
-            field="spec.model.vocabulary",
-            message=f"{uri} has {source.vocabulary} token ids, but the model knows {vocabulary}",
-            fix=f"set model.vocabulary to at least {source.vocabulary}",
-        )
-    return source

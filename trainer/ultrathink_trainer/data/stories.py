@@ -7,7 +7,10 @@ of its tokens says so, hence no story is in both.
 
 import hashlib
 import random
+from collections.abc import Sequence
 from functools import cache
+
+import numpy
 
 from .grammar import BEATS, NOTHING, OPENING, START, VOCABULARY, Choice, row_entropy
 
@@ -42,6 +45,12 @@ class Stories:
     def held_out_row(self, index: int) -> list[int]:
         """Held-out row `index`: length + 1 tokens."""
         return self._row("held-out", HELD_OUT_SEED, index)
+
+    def rows(self, indices: Sequence[int]) -> "numpy.ndarray[tuple[int, int], numpy.dtype[numpy.int64]]":
+        return numpy.array([self.row(index) for index in indices], numpy.int64)
+
+    def held_out_rows(self, indices: Sequence[int]) -> "numpy.ndarray[tuple[int, int], numpy.dtype[numpy.int64]]":
+        return numpy.array([self.held_out_row(index) for index in indices], numpy.int64)
 
     def _row(self, split: str, seed: int, index: int) -> list[int]:
         digest = hashlib.sha256(f"{URI}/{FORMAT}/{split}/{seed}/{index}".encode()).digest()

@@ -85,6 +85,22 @@ def test_checkpoints_in_a_pods_own_files_are_refused() -> None:
     assert refusal(job(checkpoint={"uri": "file:///tmp/x"}))[2].startswith("UTK01")
 
 
+def test_data_in_files_are_refused_since_no_pod_has_them() -> None:
+    kind, reason, message = refusal(job(data={"uri": "file:///data/web"}))
+    assert (kind, reason) == ("Admitted", "NoData")
+    assert message.startswith("UTK0216 spec.data: file:///data/web")
+
+
+def test_data_in_a_bucket_are_admitted() -> None:
+    mixture = {"mixture": [{"uri": "s3://corpora/web", "weight": 3}, {"uri": "s3://corpora/code"}]}
+    admitted, _ = admission.admit(job(data=mixture).seen())
+    assert admitted is not None
+    assert [(source.uri, source.weight) for source in admitted.plan.data] == [
+        ("s3://corpora/web", 3),
+        ("s3://corpora/code", 1),
+    ]
+
+
 def test_an_operator_without_an_image_says_so() -> None:
     cluster = job()
     cluster.house = House("ultrathink-system", RuntimeSpec.model_validate({"storage": {"uri": "s3://runs"}}))

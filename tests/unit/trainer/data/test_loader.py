@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ultrathink_api.errors import Refused
+from ultrathink_planner.plan import DataSource
 from ultrathink_trainer.data.loader import Cursor, Loader
 from ultrathink_trainer.data.source import open_source
 from ultrathink_trainer.data.stories import Stories
@@ -65,14 +66,14 @@ def test_held_out_batches_are_cut_over_ranks_as_training_is() -> None:
     assert torch.equal(shares.flatten(0, 1), whole)
 
 
-@pytest.mark.parametrize("uri", ["hf://wikitext", "file:///data", "s3://bucket/shards", "builtin://other"])
+@pytest.mark.parametrize("uri", ["hf://wikitext", "http://host/shards", "builtin://other"])
 def test_data_that_cannot_be_read_are_refused_and_never_replaced(uri: str) -> None:
     with pytest.raises(Refused) as refused:
-        open_source(uri, seed=0, length=16, vocabulary=512)
+        open_source([DataSource(uri=uri)], seed=0, length=16, vocabulary=512)
     assert (refused.value.problem.code, refused.value.problem.field) == ("UTK0201", "spec.data.uri")
 
 
 def test_a_vocabulary_without_all_words_is_refused() -> None:
     with pytest.raises(Refused) as refused:
-        open_source("builtin://stories", seed=0, length=16, vocabulary=100)
+        open_source([DataSource(uri="builtin://stories")], seed=0, length=16, vocabulary=100)
     assert (refused.value.problem.code, refused.value.problem.field) == ("UTK0202", "spec.model.vocabulary")
