@@ -130,3 +130,28 @@ def test_the_crds_are_the_generated_ones_and_stay_unless_told_otherwise(render: 
 
 def test_crds_can_be_left_to_somebody_else(render: Render) -> None:
     assert not crds(render("crds.install=false"))
+
+
+def policies(objects: Objects) -> list[str]:
+    return sorted(o["metadata"]["name"] for o in objects if o["kind"].startswith("ValidatingAdmissionPolicy"))
+
+
+def test_both_policies_are_bound_where_jobs_are_watched(render: Render) -> None:
+    objects = render('watchNamespaces=["team-a", "team-b"]')
+    names = ["home-release-operator-itself", "home-release-operator-runtimes"]
+    assert policies(objects) == sorted([*names, *names])
+    (binding,) = [
+        o for o in objects if o["kind"] == "ValidatingAdmissionPolicyBinding" and o["metadata"]["name"] == names[1]
+    ]
+    (where,) = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert where["values"] == ["team-a", "team-b"]
+    assert not policies(render("admission.policy=false"))
+
+
+def test_pods_can_be_held_to_a_list_of_accounts(render: Render, one: One) -> None:
+    def said(*settings: str) -> str:
+        found = one(render(*settings), "ValidatingAdmissionPolicy", "home-release-operator-itself")
+        return str(found["spec"]["validations"])
+
+    assert "trainer-a" in said('admission.serviceAccounts=["trainer-a", "trainer-b"]')
+    assert "admission.serviceAccounts" not in said()

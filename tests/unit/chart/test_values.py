@@ -31,6 +31,7 @@ def test_helm_lint_has_no_complaint(helm: Path, chart: str) -> None:
         ("runtime.storage.url=1", "url"),
         ("runtime.pods.cpu=1", "cpu"),
         ("operator.loglevel=1", "loglevel"),
+        ("admission.policies=false", "policies"),
         ("operator.resources.request={}", "request"),
     ],
 )
