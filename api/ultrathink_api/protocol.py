@@ -172,6 +172,13 @@ class Outcome(Body):
     outcome: OutcomeView | None = Field(default=None, description="Absent while the job has not ended.")
 
 
+class CheckpointTrouble(Body):
+    """Why no fresh checkpoint can be relied on just now; training goes on."""
+
+    reason: str = Field(description="One CamelCase word: StoreUnreachable, StoreFull, StoreSlow and the like.")
+    message: str = Field(default="", description="In words.")
+
+
 class Progress(Body):
     """GET /v1/progress: everything that the operator copies into the job's status. Scoped to one attempt."""
 
@@ -186,6 +193,7 @@ class Progress(Body):
     attempt: AttemptStatus | None = Field(default=None, description="Attempt under way or last.")
     progress: ProgressStatus | None = Field(default=None, description="How far training is.")
     checkpoint: CheckpointStatus | None = Field(default=None, description="The newest checkpoint.")
+    trouble: CheckpointTrouble | None = Field(default=None, description="What keeps checkpoints from being made.")
     goodput: GoodputStatus | None = Field(default=None, description="Where the time went.")
     restarts: RestartsStatus = Field(default=RestartsStatus(), description="Restarts so far.")
     stop: StopView | None = Field(default=None, description="A stop that was asked for.")
@@ -212,6 +220,7 @@ class StopRequest(Body):
     reason: StopReason = Field(default=Cause.SUSPENDED, description="Why.")
     node: str | None = Field(default=None, description="The node that goes away; absent: the whole job stops.")
     grace_seconds: float | None = Field(default=None, ge=0, description="How long the save may take.")
+    delete_checkpoints: bool = Field(default=False, description="Delete them too, before the stop is confirmed.")
 
 
 class RestartRequest(Body):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ultrathink_api.errors import Refused
-from ultrathink_store import CheckpointRef, JobStore, Verification, layout, listing, open_store
+from ultrathink_store import CheckpointRef, JobStore, Verification, layout, listing, open_store, sweep
 from ultrathink_store.backend import StorageSettings
 
 
@@ -42,6 +42,45 @@ def verified(uri: str, settings: StorageSettings | None = None) -> Iterator[dict
             message=f"there is no checkpoint below {uri}",
             fix="name a job's checkpoint.uri, its folder, or one checkpoint",
         )
+
+
+def pin(uri: str, step: int | None, settings: StorageSettings | None = None) -> str:
+    """Holds on to a checkpoint, whatever retention says; its URI."""
+    job, ref = _one(uri, step, settings)
+    sweep.pin(job, ref)
+    return ref.uri
+
+
+def unpin(uri: str, step: int | None, settings: StorageSettings | None = None) -> str:
+    """Lets retention decide about it again; its URI."""
+    job, ref = _one(uri, step, settings)
+    sweep.unpin(job, ref)
+    return ref.uri
+
+
+def remove(uri: str, step: int | None, *, force: bool = False, settings: StorageSettings | None = None) -> str:
+    """Deletes one checkpoint of a job that does not run; the URI that it had."""
+    job, ref = _one(uri, step, settings)
+    sweep.remove(job, ref, force=force)
+    return ref.uri
+
+
+def _one(uri: str, step: int | None, settings: StorageSettings | None) -> tuple[JobStore, CheckpointRef]:
+    """The checkpoint at a URI, or the one of that step of the only job below it."""
+    found = layout.address(uri)
+    if found is not None:
+        job = JobStore(open_store(found.prefix, settings), found.uid)
+        return job, job.ref(found.uid, found.epoch, found.step)
+    jobs = list(listing.jobs(open_store(uri, settings)))
+    if len(jobs) != 1 or step is None:
+        raise Refused.of(
+            "UTK0604",
+            field="--uri",
+            message=f"{uri} does not say which checkpoint" + (f": {len(jobs)} jobs are below it" if jobs else ""),
+            fix="name one checkpoint by its URI, or a job's folder with --step",
+        )
+    job = jobs[0][1]
+    return job, job.at_step(job.uid, step)
 
 
 def _verifications(uri: str, settings: StorageSettings | None) -> Iterator[tuple[str, Verification]]:

@@ -32,6 +32,8 @@ class Narrator:
                 seconds = event.get("stallSeconds")
                 stall = f"  stall {seconds:.2f}s" if isinstance(seconds, int | float) else ""
                 return f"checkpoint step {event.get('step')}{stall}"
+            case "checkpointFailed":
+                return clean(f"no checkpoint of step {event.get('step')}: {event.get('message')} (training goes on)")
             case "eval":
                 return eval_line(event)
             case _:

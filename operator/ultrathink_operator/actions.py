@@ -74,9 +74,10 @@ class Explain:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Ask the supervisor to save and stop."""
+    """Ask the supervisor to save and stop, or to stop and delete what was saved."""
 
     grace_seconds: float
+    delete_checkpoints: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,9 +89,9 @@ class Applier:
                 await self._force_delete(namespace, name, target)
             case Explain(target):
                 await self._explainer.ask(namespace, uid, target)
-            case Stop(grace_seconds):
+            case Stop(grace_seconds, delete_checkpoints):
                 self._fence()
-                await self._supervisors.stop(uid, grace_seconds)
+                await self._supervisors.stop(uid, grace_seconds, delete_checkpoints=delete_checkpoints)
             case SendSpec(generation, spec):
                 self._fence()
                 await self._supervisors.send_spec(uid, generation, spec)

@@ -106,9 +106,11 @@ class Supervisors:
         if self._session:
             await self._session.close()
 
-    async def stop(self, job: str, grace_seconds: float) -> None:
-        """Ask for a save and a stop. Repeating it changes nothing."""
-        request = StopRequest(reason=Cause.SUSPENDED, grace_seconds=grace_seconds)
+    async def stop(self, job: str, grace_seconds: float, *, delete_checkpoints: bool = False) -> None:
+        """Ask for a save and a stop, or for an end without traces. Repeating it changes nothing."""
+        request = StopRequest(
+            reason=Cause.SUSPENDED, grace_seconds=grace_seconds, delete_checkpoints=delete_checkpoints
+        )
         await self._tell(job, STOP_PATH, request)
 
     async def send_spec(self, job: str, generation: int, spec: str) -> None:

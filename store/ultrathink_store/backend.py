@@ -53,6 +53,15 @@ class Entry:
     modified: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A write that was begun and not ended; whoever began it may be dead."""
+
+    key: str
+    handle: str
+    began: datetime
+
+
 class Fetched(NamedTuple):
     """A content and the tag that `replace` wants to see unchanged."""
 
@@ -112,6 +121,14 @@ class Store(Protocol):
 
         Raises `Exists`, at the start or at the end, where the key is taken.
         """
+        ...
+
+    def unfinished(self, folder: str = "") -> Iterator[Unfinished]:
+        """Streamed writes below a folder that have not ended."""
+        ...
+
+    def abort(self, found: Unfinished) -> None:
+        """Throws an unfinished write away; one that is not there any more is no failure."""
         ...
 
     def other(self, uri: str) -> "Store":

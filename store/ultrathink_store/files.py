@@ -23,6 +23,7 @@ from ultrathink_store.backend import (
     Missing,
     StorageSettings,
     Store,
+    Unfinished,
     Writer,
     checked,
     usable,
@@ -30,6 +31,8 @@ from ultrathink_store.backend import (
 
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+UNFINISHED = ".unfinished-"
+"""Begins the name of a file that is not whole yet; no listing shows it."""
 _NO_FOLDER = {errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
 
 
@@ -106,7 +109,12 @@ class FileStore:
 
     def delete(self, key: str) -> None:
         with self._coded("delete", key):
-            self._path(key).unlink(missing_ok=True)
+            path = self._path(key)
+            path.unlink(missing_ok=True)
+            # A folder exists by what is in it, as in a bucket.
+            if path.parent != self._root:
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()
 
     @contextlib.contextmanager
     def writer(self, key: str, size: int) -> Iterator[Writer]:
@@ -120,6 +128,25 @@ class FileStore:
             assert unfinished.size == size, f"{key} was announced with {size} bytes and got {unfinished.size}"
             with self._coded("write", key):
                 unfinished.link()
+
+    def unfinished(self, folder: str = "") -> Iterator[Unfinished]:
+        root = self._path(folder) if folder else self._root
+        with self._coded("list", folder):
+            paths = [
+                Path(parent, name)
+                for parent, folders, names in os.walk(root, onerror=_unless_missing)
+                if _keep_usable(folders)
+                for name in names
+                if name.startswith(UNFINISHED)
+            ]
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):  # ended while we looked
+                entry = self._entry(path)
+                yield Unfinished(entry.key, entry.key, entry.modified)
+
+    def abort(self, found: Unfinished) -> None:
+        with self._coded("delete", found.key):
+            (self._root / found.handle).unlink(missing_ok=True)
 
     def other(self, uri: str) -> Store:
         from ultrathink_store.opening import open_store
@@ -163,14 +190,17 @@ class _Unfinished:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._unfinished = path.with_name(f".unfinished-{secrets.token_hex(8)}")
+        self._unfinished = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
         self.size = 0
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        _make_folder(self._path.parent)
-        self._file = self._unfinished.open("xb")
-        return self
+        while True:
+            _make_folder(self._path.parent)
+            # A folder that was left empty is removed by whoever emptied it, perhaps just now.
+            with contextlib.suppress(FileNotFoundError):
+                self._file = self._unfinished.open("xb")
+                return self
 
     def write(self, data: BytesLike) -> None:
         assert self._file is not None

@@ -59,7 +59,7 @@ class JobStore:
         """Below it, what is not of our namespace is another tenant's."""
         self._read_only = read_only
         self.ledger = Ledger(store)
-        self._now = now
+        self.now = now
 
     # Who writes here
 
@@ -85,6 +85,10 @@ class JobStore:
     def outcome(self) -> Outcome | None:
         return self.ledger.outcome(self.uid)
 
+    def outcome_of(self, uid: str) -> Outcome | None:
+        """How another incarnation ended."""
+        return self.ledger.outcome(uid)
+
     def write_outcome(self, outcome: Outcome) -> Outcome:
         """How the job ended; the first is believed, and what is stored comes back."""
         return self.ledger.write_outcome(self.uid, outcome)
@@ -93,10 +97,10 @@ class JobStore:
 
     def at(self, uri: str) -> "JobStore":
         """Another job's folder, to read from; nothing is marked or claimed there."""
-        return JobStore(self.store.other(uri), self.uid, now=self._now, read_only=True)
+        return JobStore(self.store.other(uri), self.uid, now=self.now, read_only=True)
 
     def chain(self, uid: str | None = None) -> Chain:
-        return Chain(uid or self.uid, self.ledger.starts, self._steps, self.ref)
+        return Chain(uid or self.uid, self.ledger.starts, self.steps, self.ref)
 
     def ref(self, uid: str, epoch: int, step: int) -> CheckpointRef:
         """A checkpoint of this folder, with its URI."""
@@ -144,7 +148,7 @@ class JobStore:
             for folder in self.store.folders(uid):
                 epoch = layout.epoch_number(folder)
                 if epoch is not None:
-                    yield from (self.ref(uid, epoch, step) for step, _ in self._steps(uid, epoch))
+                    yield from (self.ref(uid, epoch, step) for step, _ in self.steps(uid, epoch))
 
     def at_step(self, uid: str, step: int) -> CheckpointRef:
         """The checkpoint of that step on a chain."""
@@ -175,7 +179,7 @@ class JobStore:
         if self._read_only or not self.is_ours(ref):
             return False
         key = f"{layout.step_folder(ref.uid, ref.epoch, ref.step)}/{layout.QUARANTINED}"
-        self.ledger.create(key, Quarantined(reason=reason[:1000], found_at=self._now()))
+        self.ledger.create(key, Quarantined(reason=reason[:1000], found_at=self.now()))
         return True
 
     def quarantined(self, ref: CheckpointRef) -> Quarantined | None:
@@ -210,7 +214,7 @@ class JobStore:
                 message=f"step {step} cannot be committed: {error}",
                 fix="save again at a later step; nothing of this one will be read",
             ) from error
-        self._refuse_if_superseded(epoch)
+        self.refuse_if_superseded(epoch, "commit")
         key = f"{layout.step_folder(self.uid, epoch, step)}/{layout.MANIFEST}"
         if encode(self.ledger.create(key, stored)) != data:
             raise Refused.of(
@@ -252,7 +256,8 @@ class JobStore:
             else:
                 self._set_aside(Corrupt(ref, "its manifest is gone", absent=True), broken, on_corrupt)
 
-    def _steps(self, uid: str, epoch: int) -> list[tuple[int, bool]]:
+    def steps(self, uid: str, epoch: int) -> list[tuple[int, bool]]:
+        """(step, quarantined) of the manifests of an epoch."""
         names: dict[int, set[str]] = {}
         for entry in self.store.list(layout.epoch_folder(uid, epoch)):
             folder, _, name = entry.key.rpartition("/")
@@ -267,11 +272,12 @@ class JobStore:
             who = owner[0].uid if owner else "nobody"
             raise superseded(f"{self.uid} may not {doing}: {self.store.uri} belongs to {who}")
 
-    def _refuse_if_superseded(self, epoch: int) -> None:
-        self._refuse_unless_owner(f"commit in epoch {epoch}")
+    def refuse_if_superseded(self, epoch: int, doing: str) -> None:
+        """Only the owner's newest attempt may change what is there."""
+        self._refuse_unless_owner(f"{doing} in epoch {epoch}")
         newest = max(self.ledger.starts(self.uid), default=0)
         if newest != epoch:
-            raise superseded(f"epoch {epoch} may not commit: the newest attempt is {newest}")
+            raise superseded(f"epoch {epoch} may not {doing}: the newest attempt is {newest}")
 
     def _holding(self, ref: CheckpointRef) -> Store:
         if self.is_ours(ref):

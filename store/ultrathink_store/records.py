@@ -89,6 +89,12 @@ class Quarantined(Section):
     found_at: str = Field(max_length=64)
 
 
+class Pinned(Section):
+    """Holds on to the checkpoint that it lies beside."""
+
+    pinned_at: str = Field(max_length=64)
+
+
 class Epoch(Section):
     """One line of the ledger."""
 

@@ -38,6 +38,10 @@ def checkpoint_missing(message: str) -> Refused:
     return Refused.of("UTK0312", field=RESUME_FIELD, message=message, fix="see `utk checkpoints ls` for what there is")
 
 
+def checkpoint_in_use(message: str, fix: str) -> Refused:
+    return Refused.of("UTK0319", message=message, fix=fix)
+
+
 def checkpoint_corrupt(uri: str, broken: Sequence[str]) -> Refused:
     return Refused.of(
         "UTK0311",

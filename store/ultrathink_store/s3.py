@@ -20,6 +20,7 @@ from ultrathink_store.backend import (
     Missing,
     StorageSettings,
     Store,
+    Unfinished,
     Writer,
     checked,
     usable,
@@ -128,6 +129,25 @@ class S3Store:
             yield upload
             assert upload.size == size, f"{key} was announced with {size} bytes and got {upload.size}"
             upload.complete()
+
+    def unfinished(self, folder: str = "") -> Iterator[Unfinished]:
+        prefix = f"{self._key(folder)}/" if folder else self._prefix
+        pages = self._client.get_paginator("list_multipart_uploads")
+        with coded(self._at(folder), "list the unfinished uploads of"):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+                for found in page.get("Uploads", ()):
+                    key = found["Key"].removeprefix(self._prefix)
+                    yield Unfinished(key, found["UploadId"], found["Initiated"])
+
+    def abort(self, found: Unfinished) -> None:
+        with coded(self._at(found.key), "abort the upload of"):
+            try:
+                self._client.abort_multipart_upload(
+                    Bucket=self._bucket, Key=self._prefix + found.key, UploadId=found.handle
+                )
+            except self._client.exceptions.ClientError as error:
+                if answer_code(error) not in {"NoSuchUpload", *_GONE}:
+                    raise
 
     def other(self, uri: str) -> Store:
         from ultrathink_store.opening import open_store

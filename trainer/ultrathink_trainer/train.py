@@ -87,7 +87,9 @@ def save(run: Run, engine: Engine, progress: Progress, *, busy: bool) -> None:
     """Start a checkpoint, unless the last one is still being written somewhere: then this one is left out."""
     if busy:
         run.checkpoints.skipped += 1
+        run.report({"event": "checkpointSkipped", "step": progress.step})
     else:
+        run.report({"event": "checkpointBegan", "step": progress.step})
         run.checkpoints.save(engine.tensors(), progress)
     run.note_save(begun=not busy)
 

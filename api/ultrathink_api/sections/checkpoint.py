@@ -1,5 +1,7 @@
 """spec.checkpoint and spec.resume: where state is kept, how often, and where a job starts from."""
 
+from typing import Literal
+
 from ultrathink_api.base import Section, setting
 
 
@@ -10,6 +12,24 @@ class EverySpec(Section):
         "Steps between two checkpoints. Default: a tenth of the steps.", effect="restart", ge=1, le=1_000_000_000
     )
     minutes: float | None = setting("Minutes between two checkpoints. Default: 10.", effect="restart", gt=0, le=10_080)
+
+
+class KeepSpec(Section):
+    """Which checkpoints stay, beside pinned ones and those that an attempt started from."""
+
+    last: int = setting(
+        "Number of newest checkpoints that stay; nothing younger than 10 minutes is ever deleted. Default: 5.",
+        effect="inPlace",
+        default=5,
+        ge=2,
+        le=1_000_000,
+    )
+    every_steps: int | None = setting(
+        "Steps: of each such stretch the first checkpoint stays for good. Default: none do.",
+        effect="inPlace",
+        ge=1,
+        le=1_000_000_000,
+    )
 
 
 class CheckpointSpec(Section):
@@ -25,6 +45,17 @@ class CheckpointSpec(Section):
         "How often a checkpoint is made. Default: a tenth of the steps or 10 minutes, whichever comes first.",
         effect="restart",
         default=EverySpec,
+    )
+    keep: KeepSpec = setting(
+        "Which checkpoints stay; the others are deleted behind training. Default: the 5 newest.",
+        effect="inPlace",
+        default=KeepSpec,
+    )
+    on_delete: Literal["Keep", "Delete"] = setting(
+        "What becomes of the checkpoints when the job is deleted while its cluster runs; pinned ones always stay, and "
+        "so does everything of a job that has ended. Default: Keep.",
+        effect="inPlace",
+        default="Keep",
     )
     grace_seconds: int = setting(
         "Seconds a pod may take for a last checkpoint when it is asked to stop. Default: 60.",

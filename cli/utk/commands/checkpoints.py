@@ -11,7 +11,10 @@ from utk.console import clean, console, table
 from utk.options import Context, Group, Kubeconfig, Namespace, Output, command
 
 app = typer.Typer(
-    cls=Group, help="What jobs have saved: list it, verify it.", rich_markup_mode=None, no_args_is_help=True
+    cls=Group,
+    help="What jobs have saved: list it, verify it, pin it, delete it.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
 )
 
 MaybeName = Annotated[str, typer.Argument(metavar="[NAME]", help="Name of a job on the cluster.", show_default=False)]
@@ -21,6 +24,7 @@ Uri = Annotated[
         "--uri", metavar="URI", help="A job's checkpoint.uri, its folder, or one checkpoint.", show_default=False
     ),
 ]
+Step = Annotated[int | None, typer.Option("--step", metavar="N", help="Step of the checkpoint.", show_default=False)]
 
 
 @app.command("ls")
@@ -79,6 +83,58 @@ def verify(
         name=lambda: "\n".join(item["uri"] for item in items if item["verified"]),
     )
     return exits.OK if sound else exits.FAILED
+
+
+@app.command("pin")
+@command
+def pin(
+    name: MaybeName = "",
+    uri: Uri = "",
+    step: Step = None,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Hold on to a checkpoint, whatever checkpoint.keep says."""
+    from ultrathink import checkpoints
+
+    console.say(f"pinned {clean(checkpoints.pin(_place(name, uri, namespace, context, kubeconfig), step))}")
+
+
+@app.command("unpin")
+@command
+def unpin(
+    name: MaybeName = "",
+    uri: Uri = "",
+    step: Step = None,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Let checkpoint.keep decide about a checkpoint again."""
+    from ultrathink import checkpoints
+
+    console.say(f"unpinned {clean(checkpoints.unpin(_place(name, uri, namespace, context, kubeconfig), step))}")
+
+
+@app.command("rm")
+@command
+def rm(
+    name: MaybeName = "",
+    uri: Uri = "",
+    step: Step = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="The last attempt died without a word; take it for ended.")
+    ] = False,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Delete one checkpoint of a job that does not run."""
+    from ultrathink import checkpoints
+
+    place = _place(name, uri, namespace, context, kubeconfig)
+    console.say(f"deleted {clean(checkpoints.remove(place, step, force=force))}")
 
 
 def _place(name: str, uri: str, namespace: str, context: str, kubeconfig: str) -> str:

@@ -81,6 +81,12 @@ def grace_seconds(seen: Observed) -> int:
     return said if isinstance(said, int) else int(default)
 
 
+def deletes_checkpoints(seen: Observed) -> bool:
+    """Whether the job's checkpoints go with it; whatever cannot be read means no."""
+    checkpoint = json.loads(seen.job.spec).get("checkpoint")
+    return isinstance(checkpoint, dict) and checkpoint.get("onDelete") == "Delete"
+
+
 def _invalid(problems: tuple[Problem, ...]) -> Said:
     first, others = problems[0], len(problems) - 1
     more = f" (and {others} more)" if others else ""

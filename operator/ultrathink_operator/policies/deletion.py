@@ -3,7 +3,7 @@
 from ultrathink_operator.actions import Action, Delete, Finding, Release, Said, Stop
 from ultrathink_operator.observe import Observed
 from ultrathink_operator.policies import completion, nodes
-from ultrathink_operator.policies.admission import grace_seconds
+from ultrathink_operator.policies.admission import deletes_checkpoints, grace_seconds
 from ultrathink_operator.policies.cluster import is_ours
 from ultrathink_operator.policies.progress import answer
 
@@ -20,9 +20,11 @@ def release(seen: Observed, now: float) -> Finding:
         sets = [s for s in seen.sets if is_ours(seen, s.meta.owner) and s.meta.deleted_at is None]
         gone: list[Action] = [Delete("StatefulSet", s.meta.name, s.meta.uid) for s in sets]
         return Finding(actions=(*gone, Release()))
-    message = "saving a checkpoint before the cluster goes"
+    deletes = deletes_checkpoints(seen)
+    message = f"{'deleting the checkpoints' if deletes else 'saving a checkpoint'} before the cluster goes"
     asked = answer(seen)
-    stop: tuple[Action, ...] = () if asked and asked.stop else (Stop(float(grace)),)
+    order = Stop(0.0, delete_checkpoints=True) if deletes else Stop(float(grace))
+    stop: tuple[Action, ...] = () if asked and asked.stop else (order,)
     lost = nodes.force(seen, now)
     return Finding(
         actions=(*stop, *lost.actions),
@@ -36,7 +38,7 @@ def saved(seen: Observed, now: float, grace: float) -> bool:
     head, said = seen.head_of(seen.number), answer(seen)
     if head is None or head.phase != "Running" or head.waiting is not None:
         return True
-    if said and (said.outcome or (said.stop and said.stop.confirmed)):
+    if said and ((said.outcome and not deletes_checkpoints(seen)) or (said.stop and said.stop.confirmed)):
         return True
     asked = seen.job.meta.deleted_at
     return asked is not None and now >= asked + grace + CONFIRM_MARGIN_S

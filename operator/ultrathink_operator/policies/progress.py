@@ -109,6 +109,8 @@ def _running(said: Progress) -> tuple[Said, ...]:
 
 
 def _fresh(said: Progress, admitted: Admitted | None, now: float) -> tuple[Said, ...]:
+    if said.trouble is not None:
+        return (Said("CheckpointFresh", "False", said.trouble.reason, said.trouble.message),)
     if said.checkpoint is None or admitted is None:
         return ()
     interval, taken = admitted.plan.checkpoint, said.checkpoint

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from ultrathink_api import names
-from ultrathink_api.status import GoodputStatus
+from ultrathink_api.protocol import CheckpointTrouble
+from ultrathink_api.status import CheckpointStatus, GoodputStatus
 from ultrathink_operator import actions as do
 from ultrathink_operator.observe import Supervisor, Trouble
 from ultrathink_operator.policies.writing import PROGRESS_EVERY_S, timestamp
@@ -48,6 +49,21 @@ class TestACreatedJob:
         cluster.run_pods()
         cluster.settle()
         assert cluster.status.phase == "Starting"
+
+    def test_trouble_with_checkpoints_is_said_with_its_reason_and_heals(self) -> None:
+        cluster = running(step=50)
+        trouble = CheckpointTrouble(reason="StoreUnreachable", message="the server does not answer")
+        cluster.supervise("running", 51, trouble=trouble)
+        cluster.settle()
+        fresh = cluster.status.condition("CheckpointFresh")
+        assert fresh is not None
+        assert (fresh.status, fresh.reason, fresh.message) == ("False", trouble.reason, trouble.message)
+        assert cluster.status.phase == "Running", "training goes on"
+        taken = CheckpointStatus(step=52, uri="s3://runs/x", committed_at=timestamp(cluster.now))
+        cluster.supervise("running", 52, checkpoint=taken)
+        cluster.settle()
+        fresh = cluster.status.condition("CheckpointFresh")
+        assert fresh is not None and fresh.status == "True"
 
     def test_runs_when_its_supervisor_says_so(self) -> None:
         cluster = running(step=7)

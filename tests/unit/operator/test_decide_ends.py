@@ -64,6 +64,16 @@ class TestADeletedJob:
         assert cluster.status.reason == "Deleting"
         assert cluster.names("StatefulSet")
 
+    def test_that_says_so_takes_its_checkpoints_along_and_waits_until_they_are_gone(self) -> None:
+        cluster = running(checkpoint={"onDelete": "Delete"})
+        cluster.delete_job()
+        assert cluster.step().actions == (do.Stop(grace_seconds=0.0, delete_checkpoints=True),)
+        cluster.settle()
+        assert cluster.job is not None
+        cluster.confirm_stop(step=55)
+        cluster.settle()
+        assert cluster.job is None
+
     def test_goes_as_soon_as_the_save_is_confirmed(self) -> None:
         cluster = running()
         cluster.delete_job()

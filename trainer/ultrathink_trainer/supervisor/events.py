@@ -102,6 +102,15 @@ class StopAsked:
     reason: Cause
     node: str | None = None
     grace: float | None = None
+    delete: bool = False
+    """And delete what was saved."""
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """What the job saved is deleted, but for what is pinned."""
+
+    checkpoints: int
 
 
 @dataclass(frozen=True)

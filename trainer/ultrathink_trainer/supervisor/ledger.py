@@ -1,5 +1,6 @@
 """The supervisor's hand on the store: one thread that claims, takes and ends epochs, and answers with events."""
 
+import logging
 import queue
 import threading
 import time
@@ -12,15 +13,30 @@ from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.protocol import RunConfig
 from ultrathink_store import EpochTaken, JobStore, StorageSettings, open_job, probe
 from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Start
+from ultrathink_store.sweep import remove_all
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import verdict
 
+log = logging.getLogger("ultrathink.supervisor")
+
 PASSING_CODES = frozenset({"UTK0305", "UTK0306", "UTK0308"})
 """Refusals of a store that may pass: it does not answer, is full, or failed."""
+OUTAGE_CODES = PASSING_CODES | {"UTK0302", "UTK0303", "UTK0304"}
+"""The same once it was seen to work: then missing rights, too, are somebody's to give back."""
 LOCAL_PATIENCE = 30.0
 CLUSTER_PATIENCE = 600.0
-"""How long a store may be away before the job is given up; somebody looks at a laptop."""
+"""How long a store may be away before a job has begun; somebody looks at a laptop."""
+LOCAL_OUTAGE = 600.0
+"""How long one may be away after that on a laptop. On a cluster: for ever, since ending would lose what is in memory,
+and an operator, a deadline or a person can end the job."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+
+
+def worth_waiting(code: str, waited: float, *, begun: bool, local: bool) -> bool:
+    """Whether a store that refused so may yet come back, after `waited` seconds of asking again."""
+    if not begun:
+        return code in PASSING_CODES and waited <= (LOCAL_PATIENCE if local else CLUSTER_PATIENCE)
+    return code in OUTAGE_CODES and (not local or waited <= LOCAL_OUTAGE)
 
 
 def utc_now() -> str:
@@ -39,9 +55,10 @@ def storage_settings(config: RunConfig) -> StorageSettings:
     )
 
 
-def open_store_of(config: RunConfig) -> JobStore:
+def open_store_of(config: RunConfig, settings: StorageSettings | None = None) -> JobStore:
     """The job's folder, as supervisor and ranks see it."""
-    return open_job(config.storage.uri, config.namespace or None, config.job, config.uid, storage_settings(config))
+    settings = settings or storage_settings(config)
+    return open_job(config.storage.uri, config.namespace or None, config.job, config.uid, settings)
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,8 @@ class LedgerThread:
         self._config, self._post = config, post
         self._work: queue.SimpleQueue[Callable[[], object | None] | None] = queue.SimpleQueue()
         self._job: JobStore | None = None
+        self._began = False
+        """Whether the store was seen to do all that a job needs."""
         self._parent: CheckpointRef | None = None
         self.outcome: Outcome | None = None
         self._has_held = False
@@ -82,6 +101,10 @@ class LedgerThread:
         """Verify the newest checkpoint, and write the outcome, if there is one and it is to last."""
         self._work.put(lambda: self._finish(outcome, write))
 
+    def delete(self) -> None:
+        """Delete what the job saved, after all that was asked for before."""
+        self._work.put(self._delete)
+
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             answer = self._patiently(work)
@@ -89,15 +112,16 @@ class LedgerThread:
                 self._post(answer)
 
     def _patiently(self, work: Callable[[], object | None]) -> object | None:
-        patience = LOCAL_PATIENCE if self._config.local else CLUSTER_PATIENCE
-        until = time.monotonic() + patience
+        began = time.monotonic()
         pause = FIRST_PAUSE
         while True:
             try:
                 return work()
             except Refused as refused:
-                if refused.problem.code not in PASSING_CODES or time.monotonic() + pause > until:
+                waited = time.monotonic() + pause - began
+                if not worth_waiting(refused.problem.code, waited, begun=self._began, local=self._config.local):
                     return ev.GaveUp(refused.problem)
+                log.warning("waiting for the store since %.0f s: %s", waited, refused.problem.message)
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             except Exception as error:
@@ -112,6 +136,7 @@ class LedgerThread:
         self._parent = job.claim(self._config.resume).parent
         self.outcome = job.outcome()
         epochs, newest = self._read()
+        self._began = True
         return ev.Opened(epochs, newest, self.outcome is not None)
 
     def _read(self) -> tuple[tuple[Epoch, ...], CheckpointRef | None]:
@@ -150,6 +175,12 @@ class LedgerThread:
         assert self._job is not None, "opened first"
         self._job.end_epoch(number, end)
         return ev.EpochEnded(*self._read())
+
+    def _delete(self) -> ev.Deleted:
+        assert self._job is not None, "opened first"
+        removed = remove_all(self._job)
+        log.info("deleted %s checkpoints with the job", removed)
+        return ev.Deleted(removed)
 
     def _finish(self, outcome: Outcome | None, write: bool) -> Ended:
         if self._job is None:

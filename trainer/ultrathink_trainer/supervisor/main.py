@@ -14,7 +14,6 @@ from ultrathink_api import protocol
 from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Problem
 from ultrathink_api.protocol import Command, RunConfig
-from ultrathink_store.records import Outcome
 from ultrathink_trainer.runtime import processes, raynode
 from ultrathink_trainer.runtime.chaos import Fault, parse
 from ultrathink_trainer.runtime.client import read_token
@@ -29,6 +28,7 @@ from ultrathink_trainer.supervisor.metrics import CONTENT_TYPE, TrainerMetrics
 from ultrathink_trainer.supervisor.report import Reporter
 from ultrathink_trainer.supervisor.service import ControlService, Limited, View
 from ultrathink_trainer.supervisor.status import Training
+from ultrathink_trainer.supervisor.storekeeper import StoreKeeper
 
 log = logging.getLogger("ultrathink.supervisor")
 
@@ -59,6 +59,8 @@ class Supervisor:
         self._began = time.monotonic()
         self._incarnation = uuid.uuid4().hex
         self._ledger = LedgerThread(config, post)
+        self._keeper = StoreKeeper(config)
+        self._deleting = self._deleted = False
         self._gate = Gate(post)
         self._report = Reporter(out)
         self._metrics = TrainerMetrics(config.job, config.namespace)
@@ -170,17 +172,23 @@ class Supervisor:
                 self._open(event, now)
             case ev.EpochEnded() | ev.EpochTaken() | ev.RankExit() | ev.NodeIdle():
                 self._feed(event, now)
+            case ev.StopAsked() if event.delete:
+                self._delete(event, now)
             case ev.StopAsked() | ev.RestartAsked():
                 self._feed(event, now)
+            case ev.Deleted():
+                self._deleted = True
             case ev.RankRecord():
                 self._feed(event, now)
                 self._record(event.epoch, event.record, now)
+            case ev.GaveUp() if self._deleting and self._ended is not None:
+                log.error("the checkpoints stay: %s", event.problem.message)
             case ev.GaveUp() if self._ladder.state is State.ENDED:
                 self._close(Ended(None, None, False), now)
             case ev.GaveUp():
                 self._feed(event, now)
             case Limited():
-                self._ladder.limits = event.limits
+                self._ladder.limits, self._keeper.keep = event.limits, event.keep
             case Ended():
                 self._close(event, now)
 
@@ -209,6 +217,7 @@ class Supervisor:
                 if recovery is not None:
                     timings["recovery"] = round(recovery, 3)
                 self._report.flush()
+                self._keeper.attempt_ended()
                 log.info("attempt %s ended: %s %s", order.number, order.end.cause or "completed", order.end.message)
                 self._ledger.end(order.number, order.end.model_copy(update={"timings": timings}))
             case ev.Regroup():
@@ -220,6 +229,8 @@ class Supervisor:
             case ev.Stopped():
                 self._phase = "Suspended"
                 self._ledger.finish(None)
+                if self._deleting:
+                    self._ledger.delete()
 
     def _start_ranks(self, order: ev.StartRanks) -> None:
         start = order.start
@@ -262,6 +273,8 @@ class Supervisor:
             case "failed":
                 log.warning("rank failed: %s", record.get("message", ""))
         self._training.take(record, seconds, utc_now())
+        if current:
+            self._keeper.record(epoch, record, now)
         self._metrics.record(record, step_seconds=seconds, wall_clock=time.time())
         self._report.record(epoch, record, recovery)
         if record["event"] == "step":
@@ -285,7 +298,16 @@ class Supervisor:
 
     # Beginning and end
 
+    def _delete(self, event: ev.StopAsked, now: float) -> None:
+        """The job is deleted, and its checkpoints with it: first nothing may run any more."""
+        if not self._deleting:
+            self._deleting = True
+            if self._ladder.state in (State.STOPPED, State.ENDED):
+                self._ledger.delete()
+        self._feed(event, now)
+
     def _open(self, event: ev.Opened, now: float) -> None:
+        self._keeper.open()
         spent = dict.fromkeys(BUCKETS, 0.0)
         for epoch in event.epochs:
             for bucket in BUCKETS:
@@ -307,21 +329,11 @@ class Supervisor:
 
     def _finish(self, order: ev.Finish) -> None:
         self._gate.end_all()
-        problem = order.problem
-        detail: dict[str, Any] = {"reason": order.reason}
-        if problem is not None:
-            detail |= {"code": problem.code, "field": problem.field, "fix": problem.fix}
-        outcome = Outcome(
-            phase=order.phase,
-            cause=order.cause,
-            message=order.message,
-            step=self._training.step,
-            attempts=len(self._ladder.epochs),
-            ended_at=utc_now(),
-            detail=detail,
-        )
+        outcome = status.outcome_of(order, self._training.step, len(self._ladder.epochs), utc_now())
         self._service.outcome_now = status.outcome_view(outcome)
         self._ledger.finish(outcome, write=order.lasting)
+        if self._deleting:
+            self._ledger.delete()
 
     def _close(self, ended: Ended, now: float) -> None:
         """The last word."""
@@ -329,22 +341,16 @@ class Supervisor:
             return
         self._ended = ended
         seconds = self._account.close(now)
-        facts: dict[str, Any] = {"phase": self._phase}
         if ended.outcome is not None:
             self._service.outcome_now = status.outcome_view(ended.outcome)
-        view = self._service.outcome_now
-        if view is not None:
-            facts |= {"reason": view.reason}
-            if view.phase == "Failed":
-                facts |= {"code": view.code, "field": view.field, "message": view.message, "fix": view.fix}
         saved = ended.checkpoint
-        facts |= {
-            "step": view.step if view is not None else self._training.step,
-            "attempts": len(self._ladder.epochs),
-            "goodput": {"ratio": ratio(seconds), "seconds": {k: round(v, 3) for k, v in seconds.items()}},
-            "checkpoint": {"step": saved.step, "uri": saved.uri, "verified": ended.verified} if saved else None,
-        }
-        self._report.summary(**facts)
+        self._report.summary(
+            phase=self._phase,
+            **status.ending(self._service.outcome_now, self._training.step),
+            attempts=len(self._ladder.epochs),
+            goodput={"ratio": ratio(seconds), "seconds": {k: round(v, 3) for k, v in seconds.items()}},
+            checkpoint={"step": saved.step, "uri": saved.uri, "verified": ended.verified} if saved else None,
+        )
         if not self._config.local:
             end_all(self._children)
 
@@ -384,8 +390,11 @@ class Supervisor:
         seconds = self._account.read(now)
         self._metrics.goodput(seconds)
         self._service.view = View.of(
-            self._ladder, self._training, seconds, stepping=self._last_step_at is not None, verified=self._verified()
+            self._ladder,
+            self._training,
+            seconds,
+            stepping=self._last_step_at is not None,
+            verified=self._ended is not None and self._ended.verified,
+            trouble=self._keeper.trouble(now),
+            settled=self._deleted or not self._deleting,
         )
-
-    def _verified(self) -> bool:
-        return self._ended is not None and self._ended.verified

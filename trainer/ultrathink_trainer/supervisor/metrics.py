@@ -5,6 +5,8 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from ultrathink_api.errors import CODES
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 PREFIX = "ultrathink_trainer_"
 STEP_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -53,6 +55,13 @@ class TrainerMetrics:
         self._bytes = self._gauge("checkpoint_bytes", "Size of the last checkpoint.")
         self._saved_step = self._gauge("checkpoint_last_success_step", "The step that the last checkpoint holds.")
         self._saved_at = self._gauge("checkpoint_last_success_timestamp_seconds", "When it was committed.")
+        self._failures = Counter(
+            PREFIX + "checkpoint_failures",
+            "Checkpoints that came to nothing, by the name of the code.",
+            (*self._labels, "reason"),
+            registry=self.registry,
+        )
+        self._left_out = self._counter("checkpoints_skipped", "Saves left out while one was on its way.")
         self._restore = self._gauge("checkpoint_restore_seconds", "How long the last restore took.")
         self._seen_goodput: dict[str, float] = {}
 
@@ -66,6 +75,12 @@ class TrainerMetrics:
                 self._bytes.set(record["bytes"])
                 self._saved_step.set(record["step"])
                 self._saved_at.set(wall_clock)
+            case "checkpointFailed":
+                code = str(record.get("code"))
+                reason = CODES[code].name if code in CODES else "CheckpointFailed"
+                self._failures.labels(**self._labels, reason=reason).inc()
+            case "checkpointSkipped":
+                self._left_out.inc()
             case "eval":
                 self._val_loss.set(record["loss"])
             case "restored":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ultrathink_api.protocol import (
+    CheckpointTrouble,
     Command,
     Info,
     Member,
@@ -19,6 +20,7 @@ from ultrathink_api.protocol import (
     StopRequest,
     StopView,
 )
+from ultrathink_api.sections.checkpoint import KeepSpec
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import status
 from ultrathink_trainer.supervisor.gate import Gate
@@ -36,7 +38,7 @@ class View:
     attempt: int = 0
     joined: int = 0
     quiet: bool = False
-    """No rank runs, and none will."""
+    """No rank runs, none will, and what was to be deleted is."""
     fields: Mapping[str, Any] | None = None
 
     @classmethod
@@ -48,12 +50,15 @@ class View:
         *,
         stepping: bool,
         verified: bool,
+        trouble: CheckpointTrouble | None = None,
+        settled: bool = True,
     ) -> "View":
         began = training.seen_at is not None
         fields = {
             "attempt": status.attempt(rungs.epochs, 0),
             "progress": training.progress() if began else None,
             "checkpoint": training.newest(verified),
+            "trouble": trouble,
             "goodput": status.goodput(seconds),
             "restarts": status.restarts(rungs.epochs, training.recoveries),
         }
@@ -61,7 +66,7 @@ class View:
             state=status.state(rungs, stepping=stepping),
             attempt=rungs.epochs[-1].number if rungs.epochs else 0,
             joined=len(rungs.ready()),
-            quiet=rungs.state in CONFIRMED,
+            quiet=settled and rungs.state in CONFIRMED,
             fields=fields,
         )
 
@@ -71,6 +76,7 @@ class Limited:
     """The spec changed in place."""
 
     limits: Limits
+    keep: KeepSpec
 
 
 class ControlService:
@@ -122,20 +128,22 @@ class ControlService:
         """The restart budget changes in place; what else changed needs a new cluster, and the operator to make it."""
         if body.generation <= self._generation:
             return SpecReply(generation=self._generation, effect="none")
-        same = {"restart": body.spec.restart, "resume": body.spec.resume}
+        kept = {"keep": body.spec.checkpoint.keep, "on_delete": body.spec.checkpoint.on_delete}
+        checkpoint = self._spec.checkpoint.model_copy(update=kept)
+        same = {"restart": body.spec.restart, "resume": body.spec.resume, "checkpoint": checkpoint}
         if self._spec.model_copy(update=same) != body.spec:
             return SpecReply(generation=self._generation, effect="newCluster")
         effect = "none" if body.spec == self._spec else "inPlace"
         self._spec, self._generation = body.spec, body.generation
         budget = body.spec.restart.budget
         grace = float(body.spec.checkpoint.grace_seconds)
-        self._post(Limited(Limits(budget.max, budget.without_progress, grace)))
+        self._post(Limited(Limits(budget.max, budget.without_progress, grace), body.spec.checkpoint.keep))
         return SpecReply(generation=self._generation, effect=effect)
 
     def stop(self, body: StopRequest) -> StopView:
         if body.node is None:
             self._stop = self._stop or body
-        self._post(ev.StopAsked(body.reason, body.node, body.grace_seconds))
+        self._post(ev.StopAsked(body.reason, body.node, body.grace_seconds, body.delete_checkpoints))
         return self._stop_view() or StopView(reason=body.reason, confirmed=False)
 
     def restart(self, body: RestartRequest) -> Info:

@@ -16,6 +16,7 @@ from ultrathink_api.status import (
     RestartsStatus,
 )
 from ultrathink_store.records import Epoch, Outcome
+from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import ladder
 from ultrathink_trainer.supervisor.account import ratio
 
@@ -131,6 +132,32 @@ def state(rungs: ladder.Ladder, *, stepping: bool) -> State:
             return "stopping"
     recovering = len(rungs.epochs) > 1 or rungs.state in (ladder.State.ENDING, ladder.State.CLOSING)
     return "recovering" if recovering or (rungs.epochs and rungs.epochs[-1].end is not None) else "starting"
+
+
+def outcome_of(order: ev.Finish, step: int, attempts: int, ended_at: str) -> Outcome:
+    """OUTCOME as it is to be written."""
+    detail: dict[str, Any] = {"reason": order.reason}
+    if order.problem is not None:
+        detail |= {"code": order.problem.code, "field": order.problem.field, "fix": order.problem.fix}
+    return Outcome(
+        phase=order.phase,
+        cause=order.cause,
+        message=order.message,
+        step=step,
+        attempts=attempts,
+        ended_at=ended_at,
+        detail=detail,
+    )
+
+
+def ending(view: OutcomeView | None, step: int) -> dict[str, Any]:
+    """How it ended, as the summary tells it."""
+    if view is None:
+        return {"step": step}
+    facts: dict[str, Any] = {"reason": view.reason}
+    if view.phase == "Failed":
+        facts |= {"code": view.code, "field": view.field, "message": view.message, "fix": view.fix}
+    return {**facts, "step": view.step}
 
 
 def outcome_view(stored: Outcome) -> OutcomeView:
