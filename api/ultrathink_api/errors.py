@@ -89,6 +89,7 @@ CODES: dict[str, Code] = {
         Code("UTK0127", "VocabularyUnfit", "The vocabulary cannot be cut over the tensor ranks"),
         Code("UTK0128", "CheckpointFileOnCluster", "A cluster cannot keep checkpoints in files"),
         Code("UTK0129", "RouterCannotLearn", "The router would get no gradient"),
+        Code("UTK0140", "GroupsUnfit", "The groups of experts do not fit"),
         Code("UTK0160", "RuntimeNotPermitted", "Who submits the job may not use the runtime that it names"),
         Code("UTK0201", "DataUnknown", "The data cannot be had"),
         Code("UTK0202", "VocabularyTooSmall", "The data has token ids that the model does not know"),

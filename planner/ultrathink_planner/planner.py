@@ -9,7 +9,7 @@ from ultrathink_api.sections.training import ScheduleSpec
 from ultrathink_planner.layout import checkpoint_bytes, rank_memory, stages
 from ultrathink_planner.parameters import parameters
 from ultrathink_planner.plan import Batch, CheckpointPlan, DataSource, Mesh, Parameters, Plan
-from ultrathink_planner.shape import ModelShape, Preset, preset_of, resolve
+from ultrathink_planner.shape import ModelShape, MoEShape, Preset, preset_of, resolve
 
 MICRO_ROWS = 8
 """Rows a rank computes at once unless told otherwise: enough to feed two cores, small enough for any memory."""
@@ -157,6 +157,8 @@ def _model_problems(spec: JobSpec, shape: ModelShape) -> list[Problem]:
                 fix="set moe.normTopK: false, or moe.topK to 2 or more",
             )
         )
+    if shape.moe:
+        problems += _group_problems(shape.moe)
     if shape.tied_embeddings and spec.parallelism.pipeline > 1:
         problems.append(
             Problem(
@@ -167,6 +169,21 @@ def _model_problems(spec: JobSpec, shape: ModelShape) -> list[Problem]:
             )
         )
     return problems
+
+
+def _group_problems(moe: MoEShape) -> list[Problem]:
+    size, rest = divmod(moe.experts, moe.groups)
+    if not rest and moe.top_groups <= moe.groups and min(moe.top_k, moe.experts) <= moe.top_groups * size:
+        return []
+    return [
+        Problem(
+            code="UTK0140",
+            field="spec.model.moe.groups",
+            message=f"{moe.experts} experts in {moe.groups} groups, of which a token may use {moe.top_groups}, "
+            f"cannot give it {moe.top_k}",
+            fix="groups divides experts, topGroups is at most groups, and the chosen groups hold topK experts",
+        )
+    ]
 
 
 def _cut_problems(spec: JobSpec, shape: ModelShape, mesh: Mesh) -> list[Problem]:

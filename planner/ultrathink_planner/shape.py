@@ -19,6 +19,13 @@ class MoEShape(Section):
     router: Router = Field(description="How scores are made.")
     norm_top_k: bool = Field(description="Whether chosen weights are divided by their sum.")
     balance: Balance = Field(description="How load is spread.")
+    aux_loss: float = Field(default=0.01, description="Weight of the balance loss, where there is one.")
+    z_loss: float = Field(default=0.0, description="Weight of the router's z-loss.")
+    temperature: float = Field(default=1.0, description="What logits are divided by.")
+    groups: int = Field(default=1, description="Groups of consecutive experts.")
+    top_groups: int = Field(default=1, description="Groups that a token may go to.")
+    routed_scale: float = Field(default=1.0, description="What chosen weights are multiplied by.")
+    capacity: float | None = Field(default=None, description="Most rows of a sequence an expert takes, in even shares.")
 
 
 class ModelShape(Section):

@@ -61,36 +61,89 @@ def mlp(x: Tensor, p: Named, at: str) -> Tensor:
     return swiglu(x, *(p[f"{at}.{name}.weight"] for name in ("gate", "up", "down")))
 
 
-def experts(x_TH: Tensor, p: Named, at: str, moe: MoEShape, bias: Tensor | None, counts: Tensor) -> Tensor:
+@dataclass
+class Layer:
+    """What a layer's balance knows and what its tokens did in a step."""
+
+    bias: Tensor
+    previous: Tensor
+    asked: Tensor
+    sent: Tensor
+    scores: list[list[Tensor]] = field(default_factory=list)
+    """Of each row, of each token."""
+    logits: list[Tensor] = field(default_factory=list)
+    chosen: list[list[int]] = field(default_factory=list)
+    """Of each row, of all its tokens."""
+
+
+def choose(wanted: Tensor, moe: MoEShape) -> list[int]:
+    size = moe.experts // moe.groups
+    groups = [list(range(g * size, (g + 1) * size)) for g in range(moe.groups)]
+    voices = [sum(sorted((wanted[e].item() for e in group), reverse=True)[:2]) for group in groups]
+    best = sorted(range(moe.groups), key=lambda g: (-voices[g], g))[: moe.top_groups]
+    return sorted((e for g in best for e in groups[g]), key=lambda e: (-wanted[e].item(), e))[: moe.top_k]
+
+
+def experts(x_TH: Tensor, p: Named, at: str, moe: MoEShape, layer: Layer) -> Tensor:
     """Token by token, expert by expert."""
     rows = []
+    taken = [0] * moe.experts
+    limit = math.inf if moe.capacity is None else math.ceil(moe.capacity * len(x_TH) * moe.top_k / moe.experts)
+    layer.scores.append([])
+    layer.chosen.append([])
     for x in x_TH:
         logits = p[f"{at}.router.weight"] @ x
-        scores = logits.softmax(-1) if moe.router == "softmax" else logits.sigmoid()
-        wanted = scores.detach() if bias is None else scores.detach() + bias
-        chosen = sorted(range(moe.experts), key=lambda e: (-wanted[e].item(), e))[: moe.top_k]
+        tempered = logits / moe.temperature
+        scores = tempered.softmax(-1) if moe.router == "softmax" else tempered.sigmoid()
+        chosen = choose(scores.detach() + layer.bias, moe)
         total = sum(scores[e] for e in chosen) if moe.norm_top_k else 1.0
         y = torch.zeros_like(x)
         for e in chosen:
-            counts[e] += 1
+            layer.asked[e] += 1
+            taken[e] += 1
+            if taken[e] > limit:
+                continue
+            layer.sent[e] += 1
             gate, up = p[f"{at}.experts.gate_up"][e].split(moe.intermediate)
-            y = y + scores[e] / total * swiglu(x, gate, up, p[f"{at}.experts.down"][e])
+            weight = moe.routed_scale * scores[e] / total
+            y = y + weight * swiglu(x, gate, up, p[f"{at}.experts.down"][e])
         rows.append(y)
+        layer.scores[-1].append(scores / scores.sum())
+        layer.logits.append(logits)
+        layer.chosen[-1] += chosen
     y_TH = torch.stack(rows)
     return y_TH + mlp(x_TH, p, f"{at}.shared") if moe.shared else y_TH
 
 
-def logits(tokens_T: Tensor, p: Named, shape: ModelShape, biases: Tensor, counts: Tensor) -> Tensor:
+def balance_loss(moe: MoEShape, layer: Layer) -> Tensor:
+    if moe.balance == "global":
+        seen = layer.previous.sum()
+        f = layer.previous.double() / seen if seen else torch.full((moe.experts,), 1 / moe.experts).double()
+        mean = torch.stack([score for row in layer.scores for score in row]).mean(0)
+        return moe.aux_loss * moe.experts * (f * mean).sum()
+    if moe.balance == "micro":
+        of_rows = []
+        for row, chosen in zip(layer.scores, layer.chosen, strict=True):
+            f = torch.tensor([chosen.count(e) / len(chosen) for e in range(moe.experts)]).double()
+            of_rows.append((f * torch.stack(row).mean(0)).sum())
+        return moe.aux_loss * moe.experts * torch.stack(of_rows).mean()
+    return torch.zeros((), dtype=torch.float64)
+
+
+def z_loss(moe: MoEShape, layer: Layer) -> Tensor:
+    return moe.z_loss * torch.stack([logits.exp().sum().log() ** 2 for logits in layer.logits]).mean()
+
+
+def logits(tokens_T: Tensor, p: Named, shape: ModelShape, layers: list[Layer]) -> Tensor:
     x_TH = p["embed.weight"][tokens_T]
-    for layer in range(shape.layers):
-        at = f"layers.{layer}"
+    for index, layer in enumerate(layers):
+        at = f"layers.{index}"
         x_TH = x_TH + attention(rms_norm(x_TH, p[f"{at}.attn_norm.weight"], shape.norm_epsilon), p, f"{at}.attn", shape)
         normed = rms_norm(x_TH, p[f"{at}.mlp_norm.weight"], shape.norm_epsilon)
         if shape.moe is None:
             x_TH = x_TH + mlp(normed, p, f"{at}.mlp")
         else:
-            bias = biases[layer] if shape.moe.balance == "bias" else None
-            x_TH = x_TH + experts(normed, p, f"{at}.moe", shape.moe, bias, counts[layer])
+            x_TH = x_TH + experts(normed, p, f"{at}.moe", shape.moe, layer)
     head = p["embed.weight"] if shape.tied_embeddings else p["head.weight"]
     return rms_norm(x_TH, p["norm.weight"], shape.norm_epsilon) @ head.T
 
@@ -101,8 +154,12 @@ class Trained:
 
     losses: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
+    aux_losses: list[float] = field(default_factory=list)
+    z_losses: list[float] = field(default_factory=list)
+    dropped: list[float] = field(default_factory=list)
     parameters: dict[str, Tensor] = field(default_factory=dict)
     biases: Tensor | None = None
+    counts: Tensor | None = None
 
 
 def train(
@@ -112,29 +169,44 @@ def train(
     shape = plan.model
     parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
     moments = {name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in start.items()}
-    experts_count = shape.moe.experts if shape.moe else 1
-    biases = torch.zeros(shape.layers, experts_count, dtype=torch.float64)
+    number = shape.moe.experts if shape.moe else 1
+    biases = torch.zeros(shape.layers, number, dtype=torch.float64)
+    counts = torch.zeros(shape.layers, number, dtype=torch.int64)
     result = Trained()
     for step, ((tokens_BT, labels_BT), rate) in enumerate(zip(batches, rates, strict=True), start=1):
-        counts = torch.zeros(shape.layers, experts_count, dtype=torch.int64)
+        layers = [
+            Layer(bias, previous, torch.zeros_like(previous), torch.zeros_like(previous))
+            for bias, previous in zip(biases, counts, strict=True)
+        ]
         nats = []
         for tokens, labels in zip(tokens_BT, labels_BT, strict=True):
-            chances = logits(tokens, parameters, shape, biases, counts).log_softmax(-1)
+            chances = logits(tokens, parameters, shape, layers).log_softmax(-1)
             nats += [-chances[i, label] for i, label in enumerate(labels.tolist()) if label >= 0]
         loss = torch.stack(nats).sum() / len(nats)
-        gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
+        aux, z = (
+            sum((of(shape.moe, layer) for layer in layers if shape.moe), torch.zeros((), dtype=torch.float64))
+            for of in (balance_loss, z_loss)
+        )
+        whole = loss + aux + z
+        gradients = dict(zip(parameters, torch.autograd.grad(whole, list(parameters.values())), strict=True))
         norm = math.sqrt(sum(g.square().sum().item() for g in gradients.values()))
         scale = min(1.0, plan.clip_norm / norm) if plan.clip_norm else 1.0
         with torch.no_grad():
             for name, value in parameters.items():
                 adamw(value, gradients[name] * scale, moments[name], step, rate, plan.optimizer)
+        counts = torch.stack([layer.asked for layer in layers])
         if shape.moe and shape.moe.balance == "bias":
-            direction = (counts.sum(1, keepdim=True) - counts * experts_count).sign().double()
+            direction = (counts.sum(1, keepdim=True) - counts * number).sign().double()
             biases += BALANCE_STEP * (direction - direction.mean(1, keepdim=True))
         result.losses.append(loss.item())
         result.norms.append(norm)
+        result.aux_losses.append(aux.item())
+        result.z_losses.append(z.item())
+        if shape.moe:
+            result.dropped.append(max(1 - layer.sent.sum().item() / layer.asked.sum().item() for layer in layers))
     result.parameters = {name: value.detach() for name, value in parameters.items()}
     result.biases = biases
+    result.counts = counts
     return result
 
 

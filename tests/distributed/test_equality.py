@@ -25,10 +25,18 @@ MODELS: dict[str, dict[str, Any]] = {
     "dense": {"qkNorm": True},
     "experts": {"moe": EXPERTS},
 }
+BALANCED: dict[str, dict[str, Any]] = {
+    "global balance, z-loss": {"moe": EXPERTS | {"balance": "global", "auxLoss": 0.5, "zLoss": 0.1}},
+    "micro balance, capacity": {"moe": EXPERTS | {"balance": "micro", "auxLoss": 0.5, "capacity": 1.0}},
+}
 ONLY_ALONE: dict[str, dict[str, Any]] = {
     "tied": {"tiedEmbeddings": True},
     "sigmoid router, weights as they are, no shared expert, no balance": {
         "moe": EXPERTS | {"router": "sigmoid", "normTopK": False, "shared": 0, "balance": "none"}
+    },
+    "sigmoid router with groups, temperature, scale, micro balance": {
+        "moe": EXPERTS
+        | {"router": "sigmoid", "groups": 4, "topGroups": 2, "temperature": 2.0, "routedScale": 1.5, "balance": "micro"}
     },
 }
 
@@ -42,22 +50,25 @@ def train(layout: tuple[int, int, int], model: dict[str, Any], **training: Any) 
         engine = Engine(plan, world)
         mine = slice(world.at("data"), None, world.size("data"))
         shares = [Rows(tokens[mine], labels[mine]) for tokens, labels in batches]
-        losses, norms = [], []
+        told: dict[str, list[float]] = {"losses": [], "norms": [], "aux_losses": [], "z_losses": [], "dropped": []}
         for rows, rate in zip(shares, RATES, strict=True):
             measured = engine.forward_backward(rows)
             engine.update(rate, measured.grad_norm)
             engine.clear()
-            losses.append(measured.loss)
-            norms.append(measured.grad_norm)
+            told["losses"].append(measured.loss)
+            told["norms"].append(measured.grad_norm)
+            told["aux_losses"].append(measured.aux_loss)
+            told["z_losses"].append(measured.z_loss)
+            told["dropped"].append(measured.load.dropped if measured.load else 0.0)
         whole = {n: t.full_tensor() if hasattr(t, "full_tensor") else t for n, t in engine.tensors().items()}
-        return {"losses": losses, "norms": norms, "tensors": whole, "held out": engine.evaluate(shares)}
+        return {**told, "tensors": whole, "held out": engine.evaluate(shares)}
 
     return run_ranks(plan.world_size, work)
 
 
 @cache
 def expected(name: str) -> reference.Trained:
-    plan = job_plan(ALONE, model=(MODELS | ONLY_ALONE)[name])
+    plan = job_plan(ALONE, model=(MODELS | BALANCED | ONLY_ALONE)[name])
     with torch.device("meta"):
         model = Transformer(plan.model, plan.stages[0]).double()
     model.to_empty(device="cpu")
@@ -78,10 +89,19 @@ def check(name: str, results: list[dict[str, Any]]) -> None:
     for result in results:
         assert result["losses"] == pytest.approx(wanted.losses, rel=0, abs=LOSS_TOLERANCE)
         assert result["norms"] == pytest.approx(wanted.norms, rel=1e-10)
+        for name in ("aux_losses", "z_losses"):
+            assert result[name] == pytest.approx(getattr(wanted, name), rel=0, abs=LOSS_TOLERANCE), name
         tensors |= result["tensors"]
+    if wanted.dropped:  # the worst stage's, as ranks agree on it
+        dropped = [max(step) for step in zip(*(result["dropped"] for result in results), strict=True)]
+        assert dropped == pytest.approx(wanted.dropped, abs=1e-12)
     assert {name for name in tensors if is_parameter(name)} == set(wanted.parameters)
     for parameter, value in wanted.parameters.items():
         assert furthest(tensors[parameter], value.numpy()) <= PARAMETER_TOLERANCE, parameter
+    if "layers.0.moe.previous" in tensors:
+        assert wanted.counts is not None
+        for layer, counts in enumerate(wanted.counts):
+            assert tensors[f"layers.{layer}.moe.previous"].tolist() == counts.tolist()
     if "layers.0.moe.bias" in tensors:
         assert wanted.biases is not None
         for layer, bias in enumerate(wanted.biases):
@@ -91,7 +111,7 @@ def check(name: str, results: list[dict[str, Any]]) -> None:
 
 
 def is_parameter(name: str) -> bool:
-    return not name.startswith("optimizer.") and not name.endswith(".bias")
+    return not name.startswith("optimizer.") and not name.endswith((".bias", ".previous"))
 
 
 def furthest(found: numpy.ndarray, wanted: numpy.ndarray) -> float:
@@ -99,9 +119,9 @@ def furthest(found: numpy.ndarray, wanted: numpy.ndarray) -> float:
     return float(numpy.abs(found - wanted).max() / numpy.abs(wanted).max())
 
 
-@pytest.mark.parametrize("name", [*MODELS, *ONLY_ALONE])
+@pytest.mark.parametrize("name", [*MODELS, *BALANCED, *ONLY_ALONE])
 def test_one_process_trains_as_the_plain_loop_does(name: str) -> None:
-    check(name, train(ALONE, (MODELS | ONLY_ALONE)[name]))
+    check(name, train(ALONE, (MODELS | BALANCED | ONLY_ALONE)[name]))
 
 
 def test_tied_embeddings_stay_tied_when_cut() -> None:
@@ -115,6 +135,12 @@ def test_a_layout_trains_as_the_plain_loop_does(name: str, layout: tuple[int, in
     check(name, results)
     for result in results:
         assert result["held out"] == pytest.approx(held_out_alone(name), rel=0, abs=LOSS_TOLERANCE)
+
+
+@pytest.mark.parametrize("layout", ["data 2, tensor 2", "pipeline 2, data 2", "tensor 4"])
+@pytest.mark.parametrize("name", BALANCED)
+def test_balance_and_drops_are_the_same_in_every_layout(name: str, layout: str) -> None:
+    check(name, train(LAYOUTS[layout], BALANCED[name]))
 
 
 @pytest.mark.parametrize("name", ["data 2", "tensor 2", "pipeline 2", "data 2, tensor 2"])

@@ -133,6 +133,11 @@ class Run:
             "gradNorm": measured.grad_norm,
             "lr": lr,
         }
+        moe = self.plan.model.moe
+        if moe is not None and moe.balance in ("global", "micro"):
+            record["auxLoss"] = measured.aux_loss
+        if moe is not None and moe.z_loss:
+            record["zLoss"] = measured.z_loss
         if word.skip:  # JSON knows no NaN
             record |= {"loss": None, "gradNorm": None, "skipped": True}
         if word.load is not None:

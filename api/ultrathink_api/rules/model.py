@@ -66,4 +66,21 @@ MODEL: tuple[Rule, ...] = (
         message="more experts a token than there are",
         fix="set moe.topK to at most moe.experts",
     ),
+    Rule(
+        code="UTK0140",
+        at="spec.model",
+        field="spec.model.moe.groups",
+        cel="!has(self.moe) || ("
+        "(!has(self.moe.groups) || !has(self.moe.experts) || self.moe.experts % self.moe.groups == 0) && "
+        "(!has(self.moe.topGroups) || !has(self.moe.groups) || self.moe.topGroups <= self.moe.groups))",
+        holds=lambda model: (
+            model.moe is None
+            or (
+                divides(model.moe.groups, model.moe.experts)
+                and (None in (model.moe.top_groups, model.moe.groups) or model.moe.top_groups <= model.moe.groups)
+            )
+        ),
+        message="groups does not divide experts, or topGroups is more than groups",
+        fix="choose moe.groups as a divisor of moe.experts, and moe.topGroups at most moe.groups",
+    ),
 )

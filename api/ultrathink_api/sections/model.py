@@ -5,7 +5,7 @@ from typing import Literal
 from ultrathink_api.base import Section, setting
 
 Router = Literal["softmax", "sigmoid"]
-Balance = Literal["bias", "none"]
+Balance = Literal["bias", "global", "micro", "none"]
 
 PRESET_NAMES = ("dense-tiny", "moe-tiny")
 """What `model.preset` may be; the planner knows their shapes."""
@@ -45,8 +45,40 @@ class MoESpec(Section):
         effect="immutable",
     )
     balance: Balance | None = setting(
-        "How load is spread: bias moves a selection bias once a step, none leaves it alone. Default: the preset's.",
+        "How load is spread: bias moves a selection bias once a step; global adds a loss on the previous global "
+        "batch's load, micro one on each sequence's; none leaves it alone. Default: the preset's.",
         effect="immutable",
+    )
+    aux_loss: float | None = setting(
+        "Weight of the balance loss of global and micro, a layer. Default: 0.01.", effect="immutable", ge=0, le=100
+    )
+    z_loss: float | None = setting(
+        "Weight of the mean squared log-sum-exp of the router's logits, a layer. Default: 0, none.",
+        effect="immutable",
+        ge=0,
+        le=100,
+    )
+    temperature: float | None = setting(
+        "What the router's logits are divided by. Default: 1.", effect="immutable", gt=0, le=1_000
+    )
+    groups: int | None = setting(
+        "Groups of consecutive experts; divides experts. A token goes to its best groups only. Default: 1.",
+        effect="immutable",
+        ge=1,
+        le=MAX_EXPERTS,
+    )
+    top_groups: int | None = setting(
+        "Groups that a token may go to; at most groups. Default: 1.", effect="immutable", ge=1, le=MAX_EXPERTS
+    )
+    routed_scale: float | None = setting(
+        "What the weights of the chosen experts are multiplied by. Default: 1.", effect="immutable", gt=0, le=1_000
+    )
+    capacity: float | None = setting(
+        "Most rows of one sequence that an expert takes, as a multiple of an even share; later positions beyond it are "
+        "dropped and counted. Default: none, nothing is dropped.",
+        effect="immutable",
+        gt=0,
+        le=MAX_EXPERTS,
     )
 
 

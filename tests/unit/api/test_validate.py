@@ -26,7 +26,7 @@ def only(change: dict) -> Problem:
         ({"workers.count": 10**9}, "UTK0105", "spec.workers.count", "limits"),
         ({"workers.memory": "lots"}, "UTK0105", "spec.workers.memory", "limits"),
         ({"training.precision": "bf16"}, "UTK0103", "spec.training.precision", "correct"),
-        ({"model.moe": {"balance": "global"}}, "UTK0103", "spec.model.moe.balance", "correct"),
+        ({"model.moe": {"balance": "fair"}}, "UTK0103", "spec.model.moe.balance", "correct"),
         ({"data": None}, "UTK0103", "spec.data", "correct"),
     ],
 )

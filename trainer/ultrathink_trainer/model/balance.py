@@ -1,4 +1,4 @@
-"""Expert load: what was dispatched, how even it was, and the bias that evens it out."""
+"""Expert load: what was dispatched, how even it was, and what evens it out from one step to the next."""
 
 from dataclasses import dataclass
 
@@ -21,37 +21,59 @@ class Load:
     dead: int
 
 
-def take_counts(layers: list[MoE], group: dist.ProcessGroup | None) -> torch.Tensor | None:
-    """Rows per layer and expert of this step, as integers [L, E], over all ranks of the stage that hold different
-    tokens; clears the counters. None where the stage has no experts (all its ranks agree on that)."""
+@dataclass(frozen=True)
+class Counts:
+    """Rows per layer and expert of a step, over all tokens of the global batch: what the router asked for, and what
+    was dispatched (less where a capacity drops)."""
+
+    asked_LE: torch.Tensor
+    sent_LE: torch.Tensor
+
+
+def take_counts(layers: list[MoE], group: dist.ProcessGroup | None) -> Counts | None:
+    """This step's rows as integers, over all ranks of the stage that hold different tokens; clears the counters. None
+    where the stage has no experts (all its ranks agree on that)."""
     if not layers:
         return None
-    counts_LE = torch.stack([layer.counts for layer in layers])
+    counts_2LE = torch.stack([torch.stack([layer.asked, layer.counts]) for layer in layers], dim=1)
     for layer in layers:
+        layer.asked.zero_()
         layer.counts.zero_()
     if group is not None:
-        dist.all_reduce(counts_LE, group=group)
-    return counts_LE
+        dist.all_reduce(counts_2LE, group=group)
+    return Counts(*counts_2LE)
 
 
-def load_of(counts_LE: torch.Tensor, rows: int) -> Load:
-    """Measured on dispatched rows. `rows` is what the router asked for in each layer; what is missing was dropped."""
-    counts_LE = counts_LE.double()
-    experts = counts_LE.shape[1]
-    total_L1 = counts_LE.sum(1, keepdim=True)
-    share_LE = counts_LE / total_L1
+def take_losses(layers: list[MoE], device: torch.device) -> torch.Tensor:
+    """What this rank's tokens added to the balance loss and to the z-loss of the global batch; clears them."""
+    total = torch.zeros(2, dtype=torch.float64, device=device)
+    for layer in layers:
+        total += layer.losses
+        layer.losses.zero_()
+    return total
+
+
+def load_of(counts: Counts) -> Load:
+    """Measured on dispatched rows."""
+    sent_LE = counts.sent_LE.double()
+    experts = sent_LE.shape[1]
+    total_L1 = sent_LE.sum(1, keepdim=True)
+    share_LE = sent_LE / total_L1
     entropy_L = torch.special.entr(share_LE).sum(1) / torch.tensor(float(experts)).log().item()
     return Load(
         entropy=entropy_L.min().item(),
         max_load=(share_LE * experts).max().item(),
-        dropped=1.0 - total_L1.min().item() / rows,
-        dead=int((counts_LE == 0).sum(1).max().item()),
+        dropped=(1.0 - total_L1.squeeze(1) / counts.asked_LE.sum(1)).max().item(),
+        dead=int((counts.sent_LE == 0).sum(1).max().item()),
     )
 
 
-def move_biases(layers: list[MoE], counts_LE: torch.Tensor) -> None:
-    """Once per optimizer step: up for experts below the mean, down for those above, the sum kept at zero."""
-    for layer, counts_E in zip(layers, counts_LE, strict=True):
+def move_balance(layers: list[MoE], counts: Counts) -> None:
+    """Once per optimizer step, by what was asked for. A bias goes up for experts below the mean and down for those
+    above, its sum kept at zero; the next balance loss pulls against this step's load."""
+    for layer, asked_E in zip(layers, counts.asked_LE, strict=True):
         if layer.bias is not None:
-            direction_E = (counts_E.sum() - counts_E * len(counts_E)).sign().to(layer.bias.dtype)
+            direction_E = (asked_E.sum() - asked_E * len(asked_E)).sign().to(layer.bias.dtype)
             layer.bias += BIAS_RATE * (direction_E - direction_E.mean())
+        if layer.previous is not None:
+            layer.previous.copy_(asked_E)

@@ -1,65 +1,59 @@
-"""Mixture of experts: a dropless token-choice router, stacked experts, a shared expert."""
+"""Mixture of experts: routed rows, stacked experts, a shared expert; dropless unless a capacity is asked for."""
 
+import math
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
-from torch.distributed.tensor import DTensor, Partial
 
 from ultrathink_planner import MoEShape
 
+from .auxiliary import StepFacts, attach, global_loss, micro_loss, rows_per_expert, z_loss
 from .kernels import grouped_linear
 from .layers import SwiGLU
+from .router import Choice, Router, local
 
 # Shapes: B rows, T positions, N = B*T tokens, H hidden, F an expert's intermediate, E experts,
-# S experts chosen for a token (slots), R = N*S routed rows sorted by expert.
+# S experts chosen for a token, M = N*S slots, R <= M routed rows sorted by expert.
 
 
-def local(weight: torch.Tensor) -> torch.Tensor:
-    """The weight as a plain tensor. Under tensor parallelism it is replicated, each rank sees its own tokens,
-    and so its gradient is a part of a sum."""
-    return weight.to_local(grad_placements=[Partial()]) if isinstance(weight, DTensor) else weight
-
-
-class Reorder(torch.autograd.Function):
-    """Gather rows by an index that names each (row, copy) once, so that backward is a gather and a sum: no atomics,
-    hence the same bits each time, and contiguous gradients, which grouped_mm asks for."""
+class Gather(torch.autograd.Function):
+    """The token of each routed row, so that backward is a copy and a sum: no atomics, hence the same bits each time,
+    and contiguous gradients, which grouped_mm asks for."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x_NH: torch.Tensor, order_R: torch.Tensor, inverse_R: torch.Tensor, copies: int
-    ) -> torch.Tensor:
-        ctx.save_for_backward(inverse_R)
-        ctx.copies = copies
-        return x_NH.index_select(0, order_R // copies if copies > 1 else order_R)
+    def forward(ctx: Any, x_NH: torch.Tensor, order_R: torch.Tensor, copies: int) -> torch.Tensor:
+        ctx.save_for_backward(order_R)
+        ctx.copies, ctx.slots = copies, len(x_NH) * copies
+        return x_NH.index_select(0, order_R // copies)
 
     @staticmethod
-    def backward(ctx: Any, grad_RH: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        (inverse_R,) = ctx.saved_tensors
-        grad_RH = grad_RH.index_select(0, inverse_R)
-        return grad_RH.unflatten(0, (-1, ctx.copies)).sum(1) if ctx.copies > 1 else grad_RH, None, None, None
+    def backward(ctx: Any, grad_RH: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (order_R,) = ctx.saved_tensors
+        return spread(grad_RH, order_R, ctx.slots).unflatten(0, (-1, ctx.copies)).sum(1), None, None
 
 
-class Router(nn.Module):
-    """Scores in float32 or better; choice by score plus balance bias, weights by score alone."""
+class Spread(torch.autograd.Function):
+    """Each routed row back at its slot; zero where no row was routed."""
 
-    def __init__(self, hidden: int, moe: MoEShape) -> None:
-        super().__init__()
-        self.moe = moe
-        self.weight = nn.Parameter(torch.empty(moe.experts, hidden))
+    @staticmethod
+    def forward(ctx: Any, y_RH: torch.Tensor, order_R: torch.Tensor, slots: int) -> torch.Tensor:
+        ctx.save_for_backward(order_R)
+        return spread(y_RH, order_R, slots)
 
-    def forward(self, x_NH: torch.Tensor, bias_E: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        precise = torch.promote_types(x_NH.dtype, torch.float32)
-        logits_NE = F.linear(x_NH.to(precise), local(self.weight).to(precise))
-        scores_NE = logits_NE.softmax(-1) if self.moe.router == "softmax" else logits_NE.sigmoid()
-        wanted_NE = scores_NE.detach() if bias_E is None else scores_NE.detach() + bias_E
-        # A stable sort gives ties to the lower index; topk promises nothing.
-        chosen_NS = wanted_NE.sort(dim=-1, descending=True, stable=True).indices[:, : self.moe.top_k]
-        weights_NS = scores_NE.gather(-1, chosen_NS)
-        if self.moe.norm_top_k:
-            weights_NS = weights_NS / weights_NS.sum(-1, keepdim=True)
-        return weights_NS, chosen_NS
+    @staticmethod
+    def backward(ctx: Any, grad_MH: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (order_R,) = ctx.saved_tensors
+        return grad_MH.index_select(0, order_R), None, None
+
+
+def spread(y_RH: torch.Tensor, order_R: torch.Tensor, slots: int) -> torch.Tensor:
+    """No slot is named twice."""
+    full = len(order_R) == slots
+    y_MH = (y_RH.new_empty if full else y_RH.new_zeros)(slots, y_RH.shape[1])
+    return y_MH.index_copy_(0, order_R, y_RH)
 
 
 class Experts(nn.Module):
@@ -79,7 +73,10 @@ class MoE(nn.Module):
     """Routes each token to its experts, weighs their answers, adds the shared expert's."""
 
     bias: torch.Tensor | None
+    previous: torch.Tensor | None
+    asked: torch.Tensor
     counts: torch.Tensor
+    losses: torch.Tensor
 
     def __init__(self, hidden: int, moe: MoEShape) -> None:
         super().__init__()
@@ -87,27 +84,82 @@ class MoE(nn.Module):
         self.router = Router(hidden, moe)
         self.experts = Experts(hidden, moe)
         self.shared = SwiGLU(hidden, moe.shared * moe.intermediate) if moe.shared else None
+        # Not trained, moved by balance.py once a step, kept in the checkpoint.
         bias_E = torch.empty(moe.experts, dtype=torch.float32) if moe.balance == "bias" else None
-        self.register_buffer("bias", bias_E)  # not trained: moved by balance.py, kept in the checkpoint
-        # Rows that reached each expert in this step's training forwards; balance.py reads and clears them.
+        self.register_buffer("bias", bias_E)
+        previous_E = torch.empty(moe.experts, dtype=torch.int64) if moe.balance == "global" else None
+        self.register_buffer("previous", previous_E)
+        # Of this step's training forwards: rows that the router asked for, rows that reached each expert, and the
+        # balance and z-losses; balance.py reads and clears them.
+        self.register_buffer("asked", torch.empty(moe.experts, dtype=torch.int64), persistent=False)
         self.register_buffer("counts", torch.empty(moe.experts, dtype=torch.int64), persistent=False)
+        self.register_buffer("losses", torch.empty(2), persistent=False)
+        self.facts = StepFacts(tokens=1, rows=1)
+        self.row_group: dist.ProcessGroup | None = None
+        """The ranks that hold the other positions of the same rows, in their order."""
 
     def reset(self) -> None:
         """Fill the buffers; called once the model left the meta device."""
-        self.counts.zero_()
-        if self.bias is not None:
-            self.bias.zero_()
+        for buffer in (self.asked, self.counts, self.losses, self.bias, self.previous):
+            if buffer is not None:
+                buffer.zero_()
 
     def forward(self, x_BTH: torch.Tensor) -> torch.Tensor:
         x_NH = x_BTH.flatten(0, 1)
-        weights_NS, chosen_NS = self.router(x_NH, self.bias)
-        order_R = chosen_NS.flatten().argsort(stable=True)
-        inverse_R = torch.empty_like(order_R).scatter_(0, order_R, torch.arange(len(order_R), device=order_R.device))
-        counts_E = torch.bincount(chosen_NS.flatten(), minlength=self.moe.experts)
+        positions = x_BTH.shape[1]
+        choice = self.router(x_NH, self.bias)
+        kept_NS = self._within_capacity(choice.chosen_NS, positions) if self.moe.capacity else None
+        chosen_M = choice.chosen_NS.flatten()
+        if kept_NS is not None:  # what is not kept sorts behind the last expert
+            chosen_M = chosen_M.where(kept_NS.flatten(), self.moe.experts)
+        counts_E = chosen_M.bincount(minlength=self.moe.experts)[: self.moe.experts]
+        order_R = chosen_M.argsort(stable=True)
+        if kept_NS is not None:
+            order_R = order_R[: int(counts_E.sum())]
+        weights_NS = choice.weights_NS
         if self.training:
             self.counts += counts_E
-        x_RH = Reorder.apply(x_NH, order_R, inverse_R, self.moe.top_k)
-        y_RH = Reorder.apply(self.experts(x_RH, counts_E), inverse_R, order_R, 1)
-        y_NH = (y_RH.unflatten(0, (-1, self.moe.top_k)) * weights_NS[..., None].to(y_RH.dtype)).sum(1)
+            self.asked += choice.chosen_NS.flatten().bincount(minlength=self.moe.experts)
+            weights_NS = self._with_losses(choice, positions)
+        y_RH = self.experts(Gather.apply(x_NH, order_R, self.moe.top_k), counts_E)
+        y_MH = Spread.apply(y_RH, order_R, len(chosen_M))
+        y_NH = (y_MH.unflatten(0, (-1, self.moe.top_k)) * weights_NS[..., None].to(y_MH.dtype)).sum(1)
         y_BTH = y_NH.unflatten(0, x_BTH.shape[:2])
         return y_BTH if self.shared is None else y_BTH + self.shared(x_BTH)
+
+    def _with_losses(self, choice: Choice, positions: int) -> torch.Tensor:
+        """The weights, carrying this layer's own losses."""
+        weights_NS, moe, facts = choice.weights_NS, self.moe, self.facts
+        if moe.aux_loss and moe.balance in ("global", "micro"):
+            if self.previous is not None:
+                loss = global_loss(choice, moe, facts, self.previous)
+            else:
+                loss = micro_loss(choice, moe, facts, positions, self.row_group)
+            self.losses[0] += loss.detach()
+            weights_NS = attach(weights_NS, loss, facts)
+        if moe.z_loss:
+            loss = z_loss(choice, moe, facts)
+            self.losses[1] += loss.detach()
+            weights_NS = attach(weights_NS, loss, facts)
+        return weights_NS
+
+    def _within_capacity(self, chosen_NS: torch.Tensor, positions: int) -> torch.Tensor:
+        """Whether a slot is among the first of its sequence that its expert takes. Earlier positions come first, so
+        that no token depends on a later one."""
+        assert self.moe.capacity is not None
+        chosen_BM = chosen_NS.view(-1, positions * self.moe.top_k)
+        counts_BE = rows_per_expert(chosen_BM, self.moe.experts)
+        order_BM = chosen_BM.argsort(dim=1, stable=True)
+        first_BE = counts_BE.cumsum(1) - counts_BE
+        place_BM = torch.arange(chosen_BM.shape[1], device=chosen_BM.device) - first_BE.gather(
+            1, chosen_BM.gather(1, order_BM)
+        )
+        place_BM = torch.empty_like(order_BM).scatter_(1, order_BM, place_BM)
+        if self.row_group is not None:  # behind what earlier positions sent, on other ranks
+            everywhere = [torch.empty_like(counts_BE) for _ in range(self.row_group.size())]
+            dist.all_gather(everywhere, counts_BE, group=self.row_group)
+            positions *= len(everywhere)
+            before = sum(everywhere[: self.row_group.rank()], torch.zeros_like(counts_BE))
+            place_BM = place_BM + before.gather(1, chosen_BM)
+        limit = math.ceil(self.moe.capacity * positions * self.moe.top_k / self.moe.experts)
+        return (place_BM < limit).view_as(chosen_NS)

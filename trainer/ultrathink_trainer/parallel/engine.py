@@ -9,7 +9,8 @@ import torch.distributed as dist
 from ultrathink_planner import Plan
 
 from ..data.loader import Rows
-from ..model.balance import Load, load_of, move_biases, take_counts
+from ..model.auxiliary import StepFacts
+from ..model.balance import Counts, Load, load_of, move_balance, take_counts, take_losses
 from ..optim.adamw import AdamW
 from .batches import build_batches
 from .loss import clip, count_labels, squared_norm
@@ -24,6 +25,8 @@ class Measured:
     loss: float
     grad_norm: float
     load: Load | None
+    aux_loss: float = 0.0
+    z_loss: float = 0.0
 
     @property
     def finite(self) -> bool:
@@ -39,27 +42,33 @@ class Engine:
         self.optimizer = AdamW(self.model, plan.optimizer)
         self.batches = build_batches(self.model, plan, world)
         self.experts = self.model.moe_layers()
-        self.counts_LE: torch.Tensor | None = None
+        self.counts: Counts | None = None
 
     def forward_backward(self, rows: Rows) -> Measured:
         """Gradients of the mean loss over the global batch's labels."""
         rows = self._here(rows)
+        facts = StepFacts(tokens=self.plan.batch.tokens, rows=self.plan.batch.rows)
+        for layer in self.experts:
+            layer.facts = facts
         loss = self.batches.train(rows, count_labels(rows.labels_BT, self.world))
-        sums = torch.stack([self._counted(loss), squared_norm(self.model, self.world)])
+        own = take_losses(self.experts, self.world.device)
+        sums = torch.stack([self._counted(loss), squared_norm(self.model, self.world), *own])
         dist.all_reduce(sums)
-        self.counts_LE = take_counts(self.experts, self.world.stage_group)
-        moe = self.plan.model.moe
-        load = None
-        if self.counts_LE is not None and moe is not None:
-            load = load_of(self.counts_LE, self.plan.batch.tokens * moe.top_k)
-        return Measured(loss=sums[0].item(), grad_norm=math.sqrt(sums[1].item()), load=load)
+        self.counts = take_counts(self.experts, self.world.stage_group)
+        return Measured(
+            loss=sums[0].item(),
+            grad_norm=math.sqrt(sums[1].item()),
+            load=None if self.counts is None else load_of(self.counts),
+            aux_loss=sums[2].item(),
+            z_loss=sums[3].item(),
+        )
 
     def update(self, lr: float, grad_norm: float) -> None:
         """One optimizer step, and one move of the balance."""
         clip(self.model, grad_norm, self.plan.clip_norm)
         self.optimizer.step(lr)
-        if self.counts_LE is not None:
-            move_biases(self.experts, self.counts_LE)
+        if self.counts is not None:
+            move_balance(self.experts, self.counts)
 
     def clear(self) -> None:
         """Forget the gradients; what a skipped step does instead of an update."""

@@ -24,7 +24,7 @@ HEADS = 2
 
 class OwnTokens(ParallelStyle):
     """Parameters replicated; each rank applies them to its own tokens, so their gradients are parts of a sum
-    (`model.moe.local` says so to autograd)."""
+    (`model.router.local` says so to autograd)."""
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
         for name, parameter in list(module.named_parameters(recurse=False)):
@@ -55,6 +55,7 @@ def split(model: Transformer, mesh: DeviceMesh) -> None:
         else:
             styles |= {"moe.router": OwnTokens(), "moe.experts": OwnTokens()}
             styles |= swiglu("moe.shared") if model.shape.moe.shared else {}
+            block.moe.row_group = mesh.get_group()
         parallelize_module(block, mesh, styles)
     if model.embed is not None:
         parallelize_module(model.embed, mesh, RowwiseParallel(input_layouts=Replicate(), output_layouts=POSITIONS))
