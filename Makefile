@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 EXTRAS := cli operator trainer dev
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint types imports unit distributed integration e2e cluster cluster-down binaries images bench robustness generate lock clean
+.PHONY: help setup demo test lint types imports unit distributed integration e2e cluster cluster-down binaries images equality bench robustness generate lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | column -t -s '	'
@@ -61,6 +61,9 @@ binaries: $(READY) ## build the test bed's programs into the user's cache
 
 images: $(READY) ## both images; REGISTRY= pushes, KIND= loads
 	$(RUN)/python images/build.py
+
+equality: $(READY) ## the long proof: all layouts train the same model; resumable; writes docs/equality.md
+	$(RUN)/python -m distributed.suite
 
 bench: $(READY) ## every benchmark; results in bench/results
 	@for module in $$(ls bench/*.py | xargs -n1 basename | sed 's/\.py$$//' | grep -v -E '^(report|__init__)$$'); do \

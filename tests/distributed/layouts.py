@@ -1,11 +1,17 @@
-"""Small jobs in every layout, for the tests of equality and of checkpoints."""
+"""Small jobs in every layout that the planner calls legal, for the tests of equality and of checkpoints."""
 
+from collections.abc import Mapping
+from functools import cache
+from itertools import product
+from math import prod
 from typing import Any
 
 import torch
 
+from ultrathink_api.errors import Refused
 from ultrathink_api.job import JobSpec
-from ultrathink_planner import Plan, plan
+from ultrathink_api.sections.parallelism import ParallelismSpec
+from ultrathink_planner import Mesh, Plan, plan
 
 SIZES: dict[str, Any] = {
     "layers": 4,
@@ -17,43 +23,97 @@ SIZES: dict[str, Any] = {
     "vocabulary": 320,
     "maxPositions": 32,
 }
+EIGHTS = {"layers": 8, "kvHeads": 8}
+"""With these every axis can be eight."""
 EXPERTS = {"experts": 8, "topK": 2, "shared": 1, "intermediate": 16}
 MICRO_BATCHES = 4
+ROWS = 16
+"""Four micro-batches of a row each, where four ranks see different rows."""
+LENGTH = 8
 
-LAYOUTS = {
-    # name: (pipeline, data, tensor)
-    "data 2": (1, 2, 1),
-    "data 4": (1, 4, 1),
-    "tensor 2": (1, 1, 2),
-    "tensor 4": (1, 1, 4),
-    "pipeline 2": (2, 1, 1),
-    "pipeline 4": (4, 1, 1),
-    "data 2, tensor 2": (1, 2, 2),
-    "pipeline 2, data 2": (2, 2, 1),
-    "pipeline 2, tensor 2": (2, 1, 2),
+Layout = Mapping[str, int]
+"""Sizes of the axes that are cut."""
+ALONE: Layout = {}
+LAYOUTS: dict[str, Layout] = {
+    "data 2": {"data": 2},
+    "data 4": {"data": 4},
+    "tensor 2": {"tensor": 2},
+    "tensor 4": {"tensor": 4},
+    "pipeline 2": {"pipeline": 2},
+    "pipeline 4": {"pipeline": 4},
+    "data 2, tensor 2": {"data": 2, "tensor": 2},
+    "pipeline 2, data 2": {"pipeline": 2, "data": 2},
+    "pipeline 2, tensor 2": {"pipeline": 2, "tensor": 2},
 }
-ALONE = (1, 1, 1)
+
+AXES = tuple(name for name in Mesh.model_fields if name in ParallelismSpec.model_fields)
+"""Every axis there is: one that is added to the mesh and to the spec is tested from then on."""
+SPANNING = ("pipeline", "data", "context", "tensor")
+"""Axes whose product is the number of ranks; the others borrow the ranks of these."""
+WORLDS = (1, 2, 4, 8)
+CORE_WORLD, CORE_LARGEST = 4, 24
+"""What `make test` can afford: layouts of at most so many ranks, and the smallest that cuts three axes."""
 
 
-def job_plan(layout: tuple[int, int, int] = ALONE, *, model: dict[str, Any] | None = None, **training: Any) -> Plan:
+def ranks_of(layout: Layout) -> int:
+    return prod(layout.get(axis, 1) for axis in SPANNING)
+
+
+def name_of(layout: Layout) -> str:
+    return ", ".join(f"{axis} {layout[axis]}" for axis in AXES if axis in layout) or "alone"
+
+
+def job_plan(layout: Layout = ALONE, *, model: dict[str, Any] | None = None, **training: Any) -> Plan:
     """A plan of four micro-batches a step, whatever the layout."""
-    pipeline, data, tensor = layout
-    rows, length = 16, 8
+    return _plan(layout, ROWS, model, training)
+
+
+def wide_plan(layout: Layout = ALONE, *, model: dict[str, Any] | None = None, **training: Any) -> Plan:
+    """The same with more layers and rows, so that eight ranks can cut anything."""
+    return _plan(layout, 2 * ROWS, EIGHTS | (model or {}), training)
+
+
+def _plan(layout: Layout, rows: int, model: dict[str, Any] | None, training: dict[str, Any]) -> Plan:
     spec = {
         "model": {"preset": "dense-tiny", **SIZES, **(model or {})},
-        "data": {"uri": "builtin://stories", "sequenceLength": length},
+        "data": {"uri": "builtin://stories", "sequenceLength": LENGTH},
         "training": {
             "steps": 4,
-            "globalBatchTokens": rows * length,
-            "microBatchSequences": rows // data // MICRO_BATCHES,
+            "globalBatchTokens": rows * LENGTH,
+            "microBatchSequences": rows // layout.get("data", 1) // MICRO_BATCHES,
             "precision": "fp64",
             "schedule": {"name": "constant", "warmupSteps": 0},
             **training,
         },
-        "workers": {"count": pipeline * data * tensor},
-        "parallelism": {"pipeline": pipeline, "data": data, "tensor": tensor},
+        "workers": {"count": ranks_of(layout)},
+        "parallelism": {"data": 1, **layout},
     }
     return plan(JobSpec.model_validate(spec))
+
+
+def legal_layouts(model: dict[str, Any]) -> list[Layout]:
+    """All that the planner does not refuse for this model at 1, 2, 4 and 8 ranks, the smallest first."""
+    found = []
+    for sizes in product(WORLDS, repeat=len(AXES)):
+        layout = {axis: size for axis, size in zip(AXES, sizes, strict=True) if size > 1}
+        if ranks_of(layout) not in WORLDS:
+            continue
+        try:
+            wide_plan(layout, model=model)
+        except Refused:
+            continue
+        found.append(layout)
+    return sorted(found, key=lambda layout: (ranks_of(layout), layout.get("tensor", 1), name_of(layout)))
+
+
+@cache
+def core_layouts() -> dict[str, Layout]:
+    """The layouts of `make test` by name: the small ones, and each three axes cut in two."""
+    legal = legal_layouts({"moe": EXPERTS})
+    small = [layout for layout in legal if 1 < ranks_of(layout) <= CORE_WORLD]
+    cubes = [layout for layout in legal if ranks_of(layout) > CORE_WORLD and max(layout.values()) == 2]
+    keep = CORE_LARGEST - min(len(cubes), 3)
+    return {name_of(layout): layout for layout in [*small[:keep], *cubes[:3]]}
 
 
 def random_batches(plan: Plan, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

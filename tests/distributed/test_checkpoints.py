@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distributed.jobs import Kill, attempt, begin_attempt, job_store, patient, read_whole
-from distributed.layouts import ALONE, EXPERTS, LAYOUTS, job_plan
+from distributed.layouts import ALONE, EXPERTS, LAYOUTS, Layout, job_plan
 from distributed.ranks import RankFailed, run_ranks
 from ultrathink_api.errors import Refused
 from ultrathink_planner import Plan
@@ -20,7 +20,7 @@ STEPS = 6
 MODEL: dict[str, Any] = {"moe": EXPERTS, "layers": 2}
 
 
-def planned(layout: tuple[int, int, int], *, precision: str = "fp32", every: int = 2, **model: Any) -> Plan:
+def planned(layout: Layout, *, precision: str = "fp32", every: int = 2, **model: Any) -> Plan:
     schedule = {"name": "cosine", "warmupSteps": 2}
     training = {"steps": STEPS, "precision": precision, "schedule": schedule, "validation": {"everySteps": STEPS}}
     plan = job_plan(layout, model=MODEL | model, **training)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distributed.jobs import Kill, Record, attempt, job_store, patient
-from distributed.layouts import ALONE, EXPERTS, LAYOUTS, job_plan, random_batches
+from distributed.layouts import ALONE, EXPERTS, LAYOUTS, Layout, job_plan, random_batches
 from distributed.ranks import RankFailed, run_ranks
 from ultrathink_api.job import JobSpec
 from ultrathink_planner import Plan, plan
@@ -21,7 +21,7 @@ from ultrathink_trainer.run import Control, Run
 STEPS = 4
 
 
-def small(layout: tuple[int, int, int] = LAYOUTS["data 2"], **training: Any) -> Plan:
+def small(layout: Layout = LAYOUTS["data 2"], **training: Any) -> Plan:
     return job_plan(layout, model={"moe": EXPERTS, "layers": 2}, **{"steps": STEPS, "precision": "fp32"} | training)
 
 
@@ -145,7 +145,7 @@ def test_a_poisoned_weight_of_one_rank_is_seen_by_every_rank(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["data 2", "tensor 2", "pipeline 2", "pipeline 4"])
 def test_first_values_are_the_same_in_every_layout(name: str) -> None:
-    def values(layout: tuple[int, int, int]) -> dict[str, Any]:
+    def values(layout: Layout) -> dict[str, Any]:
         job = job_plan(layout, model={"moe": EXPERTS}, precision="fp32")
 
         def work(rank: int) -> dict[str, Any]:
