@@ -59,7 +59,15 @@ def install() -> str:
     rendered = subprocess.run(
         [
             *(str(binary("helm")), "template", "ultrathink", str(CHARTS / "ultrathink")),
-            *("--namespace", NAMESPACE, "--set", f"control.existingSecret={SECRET}", "--kube-version", "1.30.0"),
+            *(
+                "--namespace",
+                NAMESPACE,
+                "--set",
+                f"control.existingSecret={SECRET}",
+                "--kube-version",
+                "1.30.0",
+                "--skip-tests",
+            ),
         ],
         check=True,
         capture_output=True,

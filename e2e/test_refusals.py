@@ -3,11 +3,16 @@
 import json
 from typing import Any
 
-from e2e.house import ELSEWHERE, JOBS, House
+from e2e.house import ELSEWHERE, JOBS, RELEASE, SYSTEM, House
 from e2e.jobs import Job, quickstart, utk
 from e2e.waiting import wait_for
 
 SAID_S = 30.0
+
+
+def test_helm_test_finds_nothing_wrong(house: House) -> None:
+    said = house.kubernetes.helm("test", RELEASE, "--namespace", SYSTEM, "--timeout", "2m", "--logs")
+    assert "WRONG" not in said and f"ok    the operator has its rights in {JOBS}" in said
 
 
 def test_f_an_invalid_job_is_refused_by_the_api_server_with_code_and_fix(house: House) -> None:

@@ -30,7 +30,7 @@ def render(helm: Path) -> Callable[..., Objects]:
 
     def run(*settings: str, chart: str = "ultrathink") -> Objects:
         given = [part for setting in settings for part in ("--set-json", setting)]
-        command = [helm, "template", "release", CHARTS / chart, "--namespace", "home", *given]
+        command = [helm, "template", "release", CHARTS / chart, "--namespace", "home", "--skip-tests", *given]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise NotRendered(done.stderr)

@@ -1,12 +1,15 @@
 """What `helm install` makes: a restricted pod, its key, the runtime of jobs that name none, and the CRDs."""
 
 import base64
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+CHART = Path(__file__).resolve().parents[3] / "charts" / "ultrathink"
 Objects = list[dict[str, Any]]
 Render = Callable[..., Objects]
 One = Callable[..., dict[str, Any]]
@@ -155,3 +158,57 @@ def test_pods_can_be_held_to_a_list_of_accounts(render: Render, one: One) -> Non
 
     assert "trainer-a" in said('admission.serviceAccounts=["trainer-a", "trainer-b"]')
     assert "admission.serviceAccounts" not in said()
+
+
+def test_monitors_are_made_only_where_something_reads_them(helm: Path, render: Render, one: One) -> None:
+    with pytest.raises(Exception, match="CRDs of the Prometheus operator"):
+        render("monitoring.podMonitor=true")
+    command = [helm, "template", "release", CHART, "-n", "home", "--api-versions", "monitoring.coreos.com/v1"]
+    told = ["--set", "monitoring.podMonitor=true,monitoring.serviceMonitor=true,monitoring.labels.release=p"]
+    done = subprocess.run(list(map(str, [*command, *told])), capture_output=True, text=True, check=True)
+    objects = [document for document in yaml.safe_load_all(done.stdout) if document]
+    service = one(objects, "Service")
+    operators, jobs = one(objects, "ServiceMonitor"), one(objects, "PodMonitor")
+    assert service["metadata"]["labels"].items() >= operators["spec"]["selector"]["matchLabels"].items()
+    assert jobs["spec"]["namespaceSelector"] == {"matchNames": ["home"]}
+    assert {m["metadata"]["labels"]["release"] for m in (operators, jobs)} == {"p"}
+
+
+def test_heads_of_jobs_bear_the_labels_that_the_monitor_selects() -> None:
+    from ultrathink_api import names
+
+    labels = names.labels("job", "uid", 1, names.HEAD)
+    text = (CHART / "templates" / "monitors.yaml").read_text()
+    wanted = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.ROLE_LABEL: names.HEAD}
+    assert "matchLabels: {" + ", ".join(f"{k}: {v}" for k, v in wanted.items()) + "}" in text
+    assert labels.items() >= wanted.items()
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ('operator.affinity={"nodeAffinity": {}}', "affinity", {"nodeAffinity": {}}),
+        ('operator.topologySpreadConstraints=[{"maxSkew": 1}]', "topologySpreadConstraints", [{"maxSkew": 1}]),
+        ('operator.priorityClassName="high"', "priorityClassName", "high"),
+        ('operator.nodeSelector={"a": "b"}', "nodeSelector", {"a": "b"}),
+        ('images.pullSecrets=["r"]', "imagePullSecrets", [{"name": "r"}]),
+    ],
+)
+def test_a_pods_setting_reaches_the_operators_pod(render: Render, setting: str, field: str, value: Any) -> None:
+    assert field not in pod(render())
+    assert pod(render(setting))[field] == value
+
+
+def test_more_variables_labels_and_objects_can_be_added(render: Render, one: One) -> None:
+    extra = '[{"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "mine"}}]'
+    objects = render(
+        'operator.extraEnv=[{"name": "HTTPS_PROXY", "value": "http://p"}]',
+        'commonLabels={"team": "a"}',
+        f"extraObjects={extra}",
+    )
+    assert {"name": "HTTPS_PROXY", "value": "http://p"} in pod(objects)["containers"][0]["env"]
+    assert one(objects, "LimitRange")["metadata"]["name"] == "mine"
+    labelled = [o for o in objects if o["kind"] not in ("CustomResourceDefinition", "LimitRange")]
+    assert {o["metadata"]["labels"].get("team") for o in labelled} == {"a"}
+    selectors = one(objects, "Deployment")["spec"]["selector"]["matchLabels"]
+    assert "team" not in selectors, "a selector can never change"
