@@ -1,71 +1,17 @@
 """The ladder as a pure state machine: what happens comes in, what is to be done comes out. One attempt at a time."""
 
-from dataclasses import dataclass, field
-from enum import StrEnum, auto
-
 from ultrathink_api.causes import Cause
 from ultrathink_api.errors import CODES, Problem
 from ultrathink_store.records import CheckpointRef, End, Epoch, Start
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import verdict
+from ultrathink_trainer.supervisor.attempt import Attempt, Limits, Member, State
 from ultrathink_trainer.supervisor.verdict import Budget, Failure
 
 KILL_SECONDS = 10.0
 """A killed rank is reaped in 0.1 s; a node that says nothing for so long is lost."""
 SETTLE_SECONDS = 3.0
 """Gloo's peers notice a dead rank within 1.5 s: the loss of the node that explains them is known by then."""
-
-
-class State(StrEnum):
-    """Where the ladder stands."""
-
-    OPENING = auto()
-    GATHERING = auto()
-    CLAIMING = auto()
-    RUNNING = auto()
-    ENDING = auto()
-    CLOSING = auto()
-    STOPPED = auto()
-    ENDED = auto()
-
-
-@dataclass(frozen=True)
-class Member:
-    """A node that is represented: its Ray Train worker and its agent."""
-
-    node: str
-    worker: str
-    agent: str
-    ready: bool
-
-
-@dataclass
-class Attempt:
-    """The attempt under way, from the first fork to the last reaped rank."""
-
-    start: Start
-    members: dict[str, Member]
-    idle: set[str] = field(default_factory=set)
-    said: dict[int, dict[str, object]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
-    reason: Cause | None = None
-    """Why it was told to stop, if it was."""
-    completed: bool = False
-    broken: bool = False
-    """Its workers are not all there any more: nothing more will be heard of it in time."""
-    last_step: int | None = None
-    saved_step: int = 0
-    kill_at: float | None = None
-    close_at: float | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the spec allows."""
-
-    most: int
-    most_without_progress: int
-    grace: float
 
 
 class Ladder:
@@ -283,36 +229,8 @@ class Ladder:
         assert attempt is not None
         self.state = State.CLOSING
         attempt.kill_at = attempt.close_at = None
-        if attempt.completed:
-            attempt.failures.clear()
-        if not attempt.completed and not attempt.failures and attempt.last_step is None and attempt.reason is None:
-            self._fail(Failure(Cause.INTERNAL, message="the ranks ended before their first step"))
-        failure = verdict.choose(attempt.failures) if attempt.failures else None
-        self._final = failure
-        # Ranks that stopped without being told got the signal from outside: their node is going away.
-        cause = None if attempt.completed else failure.cause if failure else attempt.reason or Cause.DRAINED
-        lost = max(0, (attempt.last_step or 0) - self._base(attempt)) if cause else 0
-        end = End(
-            cause=cause,
-            rank=failure.rank if failure else None,
-            node=failure.node if failure else None,
-            exit_code=failure.exit_code if failure else None,
-            rung=None if cause is None else ("workers" if self._needs_workers(attempt) else "ranks"),
-            last_step=attempt.last_step,
-            lost_steps=lost,
-            message=failure.message if failure else "",
-            ended_at=self.wall_clock,
-        )
+        self._final, end = attempt.end(self.wall_clock)
         return [ev.EndEpoch(attempt.start.epoch, end)]
-
-    @staticmethod
-    def _base(attempt: Attempt) -> int:
-        parent = attempt.start.parent
-        return max(attempt.saved_step, parent.step if parent else 0)
-
-    def _needs_workers(self, attempt: Attempt) -> bool:
-        gone = attempt.reason in (Cause.DRAINED, Cause.PREEMPTED)
-        return gone or attempt.broken or any(f.cause is Cause.WORKER_LOST for f in attempt.failures)
 
     # What follows
 

@@ -15,16 +15,18 @@ from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Problem
 from ultrathink_api.protocol import Command, RunConfig
 from ultrathink_trainer.runtime import processes, raynode
-from ultrathink_trainer.runtime.chaos import Fault, parse
 from ultrathink_trainer.runtime.client import read_token
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import server, status
-from ultrathink_trainer.supervisor.account import BUCKETS, Account, ratio
+from ultrathink_trainer.supervisor.account import ratio
+from ultrathink_trainer.supervisor.attempt import Limits, State
 from ultrathink_trainer.supervisor.children import Child, end_all
 from ultrathink_trainer.supervisor.gate import Gate
-from ultrathink_trainer.supervisor.ladder import Ladder, Limits, State
+from ultrathink_trainer.supervisor.inject import Injector
+from ultrathink_trainer.supervisor.ladder import Ladder
 from ultrathink_trainer.supervisor.ledger import Ended, LedgerThread, utc_now
 from ultrathink_trainer.supervisor.metrics import CONTENT_TYPE, TrainerMetrics
+from ultrathink_trainer.supervisor.observer import Observer
 from ultrathink_trainer.supervisor.report import Reporter
 from ultrathink_trainer.supervisor.service import ControlService, Limited, View
 from ultrathink_trainer.supervisor.status import Training
@@ -65,19 +67,15 @@ class Supervisor:
         self._report = Reporter(out)
         self._metrics = TrainerMetrics(config.job, config.namespace)
         self._training = Training(of=int(config.plan["steps"]))
-        self._account = Account(self._began)
+        self._observer = Observer(self._training, self._metrics, self._report, self._began)
         budget = config.spec.restart.budget
         limits = Limits(budget.max, budget.without_progress, float(config.spec.checkpoint.grace_seconds))
         self._ladder = Ladder(nodes=config.nodes, ranks_per_node=config.ranks_per_node, limits=limits, now=utc_now())
-        self._faults = list(parse(config.chaos, world_size=config.nodes * config.ranks_per_node))
-        self._fired: list[str] = []
         self._service = ControlService(config, self._incarnation, self._gate, post)
         self._store: object | None = None
         self._joined: dict[str, ev.Joined] = {}
         self._ended: Ended | None = None
         self._phase = ""
-        self._fault_at: float | None = None
-        self._last_step_at: float | None = None
         self._leave_at: float | None = None
         ip = os.environ.get(protocol.POD_IP_ENV) or config.head
         self._ray = Child("ray", lambda: raynode.head_command(config, ip), raynode.environment(config))
@@ -88,6 +86,11 @@ class Supervisor:
         )
         agent = processes.python("ultrathink_trainer.agent", "--config", config_file, "--entry", entry)
         self._agent = Child("agent", lambda: agent)
+        self._injector = Injector(
+            config.chaos,
+            world_size=config.nodes * config.ranks_per_node,
+            strike={"driver": self._kill_driver, "sigterm": self._drain_agent},
+        )
         self._children = [self._driver, self._ray, self._agent]
 
     def run(self) -> int:
@@ -196,8 +199,8 @@ class Supervisor:
         self._ladder.wall_clock = utc_now()
         before = self._ladder.state
         orders = self._ladder.handle(event, now)
-        if before is State.RUNNING and self._ladder.state is not State.RUNNING and self._fault_at is None:
-            self._fault_at = now
+        if before is State.RUNNING and self._ladder.state is not State.RUNNING:
+            self._observer.faulted(now)
         for order in orders:
             log.debug("%s", order)
             self._do(order, now)
@@ -205,18 +208,14 @@ class Supervisor:
     def _do(self, order: ev.Order, now: float) -> None:
         match order:
             case ev.TakeEpoch():
-                self._ledger.take(order, tuple(self._fired))
+                self._ledger.take(order, tuple(self._injector.fired))
             case ev.StartRanks():
                 self._start_ranks(order)
             case ev.StopRanks():
                 for worker in order.workers:
                     self._gate.order(worker, Command(order=0, do="stop", epoch=order.epoch, save=order.save))
             case ev.EndEpoch():
-                timings = self._account.attempt_ended(now)
-                recovery = self._training.recoveries.get(order.number)
-                if recovery is not None:
-                    timings["recovery"] = round(recovery, 3)
-                self._report.flush()
+                timings = self._observer.ended(order.number, now)
                 self._keeper.attempt_ended()
                 log.info("attempt %s ended: %s %s", order.number, order.end.cause or "completed", order.end.message)
                 self._ledger.end(order.number, order.end.model_copy(update={"timings": timings}))
@@ -235,13 +234,19 @@ class Supervisor:
     def _start_ranks(self, order: ev.StartRanks) -> None:
         start = order.start
         log.info("attempt %s starts from %s", start.epoch, start.parent or "nothing")
-        self._last_step_at = None
-        self._report.attempt(start, start.cause)
-        chaos = tuple(str(fault) for fault in self._faults if fault.rank is not None)
+        self._observer.began(start)
         dumped = start.model_dump(mode="json", by_alias=True, exclude_none=True)
         for worker, first in order.first_rank.items():
             self._gate.order(
-                worker, Command(order=0, do="start", epoch=start.epoch, first_rank=first, chaos=chaos, start=dumped)
+                worker,
+                Command(
+                    order=0,
+                    do="start",
+                    epoch=start.epoch,
+                    first_rank=first,
+                    chaos=self._injector.in_ranks(),
+                    start=dumped,
+                ),
             )
 
     # Records of ranks
@@ -249,52 +254,20 @@ class Supervisor:
     def _record(self, epoch: int, record: dict[str, Any], now: float) -> None:
         attempt = self._ladder.attempt
         current = attempt is not None and attempt.start.epoch == epoch
-        seconds: float | None = None
-        recovery: float | None = None
-        match record["event"]:
-            case "chaos":
-                self._fire(record["fault"])
-                return
-            case "step" if current:
-                if self._last_step_at is None and self._fault_at is not None:
-                    recovery = self._training.recoveries[epoch] = now - self._fault_at
-                    self._fault_at = None
-                seconds = None if self._last_step_at is None else now - self._last_step_at
-                self._last_step_at = now
-                self._account.step(record["step"], now)
-            case "checkpoint" if current:
-                self._account.stalled(record["stallSeconds"], now)
-            case "eval" if current:
-                self._account.evaluated(now)
-            case "restored":
-                self._report.restored(epoch, record["step"])
-                if current:
-                    self._account.restored(record["seconds"], now)
-            case "failed":
-                log.warning("rank failed: %s", record.get("message", ""))
-        self._training.take(record, seconds, utc_now())
+        if record["event"] == "chaos":
+            self._injector.note(record["fault"])
+            return
+        self._observer.record(epoch, record, now, current=current, wall=(time.time(), utc_now()))
         if current:
             self._keeper.record(epoch, record, now)
-        self._metrics.record(record, step_seconds=seconds, wall_clock=time.time())
-        self._report.record(epoch, record, recovery)
         if record["event"] == "step":
-            self._inject(record["step"])
+            self._injector.at(record["step"])
 
-    def _fire(self, fault: str) -> None:
-        log.warning("injected: %s", fault)
-        self._fired.append(fault)
-        self._faults = [f for f in self._faults if str(f) != fault]
+    def _kill_driver(self) -> None:
+        self._driver.signal(signal.SIGKILL)
 
-    def _inject(self, step: int) -> None:
-        for fault in [f for f in self._faults if f.rank is None and f.step <= step]:
-            self._fire(str(fault))
-            self._strike(fault)
-
-    def _strike(self, fault: Fault) -> None:
-        if fault.kind == "driver":
-            self._driver.signal(signal.SIGKILL)
-        elif fault.kind == "sigterm":
-            self._agent.signal(signal.SIGTERM)
+    def _drain_agent(self) -> None:
+        self._agent.signal(signal.SIGTERM)
 
     # Beginning and end
 
@@ -308,18 +281,11 @@ class Supervisor:
 
     def _open(self, event: ev.Opened, now: float) -> None:
         self._keeper.open()
-        spent = dict.fromkeys(BUCKETS, 0.0)
+        self._observer.opened(event)
         for epoch in event.epochs:
-            for bucket in BUCKETS:
-                spent[bucket] += epoch.end.timings.get(bucket, 0.0) if epoch.end else 0.0
             fired = (epoch.start.chaos or {}).get("fired", [])
             for fault in fired if isinstance(fired, list) else []:
-                self._fire(str(fault))
-        high = max((e.end.last_step or 0 for e in event.epochs if e.end), default=0)
-        self._account = Account(self._began, carried=spent, high_step=high)
-        self._training.step = event.newest.step if event.newest else 0
-        if event.epochs and event.epochs[-1].end is None:
-            self._fault_at = self._began
+                self._injector.note(str(fault))
         self._feed(event, now)
         if event.ended:
             assert self._ledger.outcome is not None
@@ -340,7 +306,7 @@ class Supervisor:
         if self._ended is not None:
             return
         self._ended = ended
-        seconds = self._account.close(now)
+        seconds = self._observer.account.close(now)
         if ended.outcome is not None:
             self._service.outcome_now = status.outcome_view(ended.outcome)
         saved = ended.checkpoint
@@ -376,7 +342,7 @@ class Supervisor:
             return
         if self._ray.tend(now):
             # Its driver would hang on what is gone.
-            self._driver.signal(signal.SIGKILL)
+            self._kill_driver()
         if self._driver.tend(now):
             self._feed(ev.DriverLost(), now)
         if self._config.agent_in_head:
@@ -387,13 +353,13 @@ class Supervisor:
             self._feed(ev.GaveUp(Problem("UTK0405", "", said, "see Ray's lines above; free CPU and memory")), now)
 
     def _show(self, now: float) -> None:
-        seconds = self._account.read(now)
+        seconds = self._observer.account.read(now)
         self._metrics.goodput(seconds)
         self._service.view = View.of(
             self._ladder,
             self._training,
             seconds,
-            stepping=self._last_step_at is not None,
+            stepping=self._observer.stepping,
             verified=self._ended is not None and self._ended.verified,
             trouble=self._keeper.trouble(now),
             settled=self._deleted or not self._deleting,

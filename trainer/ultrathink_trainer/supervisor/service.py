@@ -23,9 +23,10 @@ from ultrathink_api.protocol import (
 from ultrathink_api.sections.checkpoint import KeepSpec
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import status
+from ultrathink_trainer.supervisor.attempt import Limits
+from ultrathink_trainer.supervisor.attempt import State as LadderState
 from ultrathink_trainer.supervisor.gate import Gate
-from ultrathink_trainer.supervisor.ladder import Ladder, Limits
-from ultrathink_trainer.supervisor.ladder import State as LadderState
+from ultrathink_trainer.supervisor.ladder import Ladder
 
 CONFIRMED = frozenset({LadderState.STOPPED, LadderState.ENDED})
 

@@ -16,9 +16,10 @@ from ultrathink_api.status import (
     RestartsStatus,
 )
 from ultrathink_store.records import Epoch, Outcome
+from ultrathink_trainer.supervisor import attempt as attempts
 from ultrathink_trainer.supervisor import events as ev
-from ultrathink_trainer.supervisor import ladder
 from ultrathink_trainer.supervisor.account import ratio
+from ultrathink_trainer.supervisor.ladder import Ladder
 
 SMOOTHING = 0.1
 """Weight of the newest step in the mean that the time to the end is told from."""
@@ -119,18 +120,18 @@ def goodput(seconds: Mapping[str, float]) -> GoodputStatus:
     )
 
 
-def state(rungs: ladder.Ladder, *, stepping: bool) -> State:
+def state(rungs: Ladder, *, stepping: bool) -> State:
     """The ladder's state in the words of `/v1`."""
     match rungs.state:
-        case ladder.State.ENDED:
+        case attempts.State.ENDED:
             return "ended"
-        case ladder.State.STOPPED:
+        case attempts.State.STOPPED:
             return "stopped"
-        case ladder.State.RUNNING if stepping:
+        case attempts.State.RUNNING if stepping:
             return "running"
         case _ if rungs.stop is not None:
             return "stopping"
-    recovering = len(rungs.epochs) > 1 or rungs.state in (ladder.State.ENDING, ladder.State.CLOSING)
+    recovering = len(rungs.epochs) > 1 or rungs.state in (attempts.State.ENDING, attempts.State.CLOSING)
     return "recovering" if recovering or (rungs.epochs and rungs.epochs[-1].end is not None) else "starting"
 
 

@@ -6,7 +6,8 @@ from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Problem
 from ultrathink_store import End, Epoch, Start
 from ultrathink_trainer.supervisor import events as ev
-from ultrathink_trainer.supervisor.ladder import KILL_SECONDS, SETTLE_SECONDS, Limits, State
+from ultrathink_trainer.supervisor.attempt import Limits, State
+from ultrathink_trainer.supervisor.ladder import KILL_SECONDS, SETTLE_SECONDS
 from unit.trainer.runtime.parts.ladders import NOW, Bench, kinds, ref
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ultrathink_api.causes import Cause
 from ultrathink_trainer.supervisor import events as ev
-from ultrathink_trainer.supervisor.ladder import State
+from ultrathink_trainer.supervisor.attempt import State
 from unit.trainer.runtime.parts.ladders import Bench
 
 EVENTS = st.one_of(

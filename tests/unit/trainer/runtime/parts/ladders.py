@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from ultrathink_store import CheckpointRef, End, Epoch, Start
 from ultrathink_trainer.supervisor import events as ev
-from ultrathink_trainer.supervisor.ladder import Ladder, Limits, State
+from ultrathink_trainer.supervisor.attempt import Limits, State
+from ultrathink_trainer.supervisor.ladder import Ladder
 
 NOW = "2026-01-01T00:00:00.000Z"
 LIMITS = Limits(most=8, most_without_progress=3, grace=60.0)

@@ -1,0 +1,95 @@
+"""One attempt as the ladder sees it: who takes part, what was heard of it, and how it ended. Pure."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum, auto
+
+from ultrathink_api.causes import Cause
+from ultrathink_store.records import End, Start
+from ultrathink_trainer.supervisor import verdict
+from ultrathink_trainer.supervisor.verdict import Failure
+
+
+class State(StrEnum):
+    """Where the ladder stands."""
+
+    OPENING = auto()
+    GATHERING = auto()
+    CLAIMING = auto()
+    RUNNING = auto()
+    ENDING = auto()
+    CLOSING = auto()
+    STOPPED = auto()
+    ENDED = auto()
+
+
+@dataclass(frozen=True)
+class Member:
+    """A node that is represented: its Ray Train worker and its agent."""
+
+    node: str
+    worker: str
+    agent: str
+    ready: bool
+
+
+@dataclass
+class Attempt:
+    """The attempt under way, from the first fork to the last reaped rank."""
+
+    start: Start
+    members: dict[str, Member]
+    idle: set[str] = field(default_factory=set)
+    said: dict[int, dict[str, object]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    reason: Cause | None = None
+    """Why it was told to stop, if it was."""
+    completed: bool = False
+    broken: bool = False
+    """Its workers are not all there any more: nothing more will be heard of it in time."""
+    last_step: int | None = None
+    saved_step: int = 0
+    kill_at: float | None = None
+    close_at: float | None = None
+
+    @property
+    def needs_workers(self) -> bool:
+        """Whether a node has to come back before the next attempt."""
+        gone = self.reason in (Cause.DRAINED, Cause.PREEMPTED)
+        return gone or self.broken or any(f.cause is Cause.WORKER_LOST for f in self.failures)
+
+    @property
+    def base(self) -> int:
+        """The step that the next attempt starts from, as far as this one knows."""
+        parent = self.start.parent
+        return max(self.saved_step, parent.step if parent else 0)
+
+    def end(self, ended_at: str) -> tuple[Failure | None, End]:
+        """What explains its end, and its last line in the ledger."""
+        if self.completed:
+            self.failures.clear()
+        elif not self.failures and self.last_step is None and self.reason is None:
+            self.failures.append(Failure(Cause.INTERNAL, message="the ranks ended before their first step"))
+        failure = verdict.choose(self.failures) if self.failures else None
+        # Ranks that stopped without being told got the signal from outside: their node is going away.
+        cause = None if self.completed else failure.cause if failure else self.reason or Cause.DRAINED
+        end = End(
+            cause=cause,
+            rank=failure.rank if failure else None,
+            node=failure.node if failure else None,
+            exit_code=failure.exit_code if failure else None,
+            rung=None if cause is None else ("workers" if self.needs_workers else "ranks"),
+            last_step=self.last_step,
+            lost_steps=max(0, (self.last_step or 0) - self.base) if cause else 0,
+            message=failure.message if failure else "",
+            ended_at=ended_at,
+        )
+        return failure, end
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the spec allows."""
+
+    most: int
+    most_without_progress: int
+    grace: float

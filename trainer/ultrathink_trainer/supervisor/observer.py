@@ -1,0 +1,89 @@
+"""What the supervisor learns from the records of ranks: progress, metrics, where the time went, lines for the user."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ultrathink_store.records import Start
+from ultrathink_trainer.supervisor import events as ev
+from ultrathink_trainer.supervisor.account import BUCKETS, Account
+from ultrathink_trainer.supervisor.metrics import TrainerMetrics
+from ultrathink_trainer.supervisor.report import Reporter
+from ultrathink_trainer.supervisor.status import Training
+
+log = logging.getLogger("ultrathink.supervisor")
+
+
+class Observer:
+    """Fed by the supervisor's loop; the clocks' readings come in."""
+
+    def __init__(self, training: Training, metrics: TrainerMetrics, report: Reporter, began: float) -> None:
+        self.training, self.metrics, self.report = training, metrics, report
+        self.account = Account(began)
+        self._began = began
+        self._fault_at: float | None = None
+        self._last_step_at: float | None = None
+
+    @property
+    def stepping(self) -> bool:
+        """The attempt under way has made a step."""
+        return self._last_step_at is not None
+
+    def opened(self, event: ev.Opened) -> None:
+        """Go on from what the ledger holds of attempts before this supervisor."""
+        spent = dict.fromkeys(BUCKETS, 0.0)
+        for epoch in event.epochs:
+            for bucket in BUCKETS:
+                spent[bucket] += epoch.end.timings.get(bucket, 0.0) if epoch.end else 0.0
+        high = max((e.end.last_step or 0 for e in event.epochs if e.end), default=0)
+        self.account = Account(self._began, carried=spent, high_step=high)
+        self.training.step = event.newest.step if event.newest else 0
+        if event.epochs and event.epochs[-1].end is None:
+            self._fault_at = self._began
+
+    def began(self, start: Start) -> None:
+        """An attempt's ranks are being forked."""
+        self._last_step_at = None
+        self.report.attempt(start, start.cause)
+
+    def faulted(self, now: float) -> None:
+        """An attempt that ran does so no more: recovery is counted from here."""
+        if self._fault_at is None:
+            self._fault_at = now
+
+    def ended(self, number: int, now: float) -> dict[str, float]:
+        """Seconds of the attempt, for its END."""
+        timings = self.account.attempt_ended(now)
+        recovery = self.training.recoveries.get(number)
+        if recovery is not None:
+            timings["recovery"] = round(recovery, 3)
+        self.report.flush()
+        return timings
+
+    def record(
+        self, epoch: int, record: Mapping[str, Any], now: float, *, current: bool, wall: tuple[float, str]
+    ) -> None:
+        """A record of a rank; `current`: of the attempt under way; `wall`: the time as seconds and as text."""
+        seconds: float | None = None
+        recovery: float | None = None
+        match record["event"]:
+            case "step" if current:
+                if self._last_step_at is None and self._fault_at is not None:
+                    recovery = self.training.recoveries[epoch] = now - self._fault_at
+                    self._fault_at = None
+                seconds = None if self._last_step_at is None else now - self._last_step_at
+                self._last_step_at = now
+                self.account.step(record["step"], now)
+            case "checkpoint" if current:
+                self.account.stalled(record["stallSeconds"], now)
+            case "eval" if current:
+                self.account.evaluated(now)
+            case "restored":
+                self.report.restored(epoch, record["step"])
+                if current:
+                    self.account.restored(record["seconds"], now)
+            case "failed":
+                log.warning("rank failed: %s", record.get("message", ""))
+        self.training.take(record, seconds, wall[1])
+        self.metrics.record(record, step_seconds=seconds, wall_clock=wall[0])
+        self.report.record(epoch, record, recovery)
