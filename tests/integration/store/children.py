@@ -58,6 +58,9 @@ class Running:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
@@ -127,6 +130,20 @@ def tear(place: Place, epoch: int, step: int, whole: int, ranks: int) -> None:
         wait_here("torn")
 
 
+def save(place: Place, epoch: int, step: int) -> None:
+    """Saves two shards, the second in several parts, and commits."""
+    from integration.store import saving
+    from ultrathink_store import Part
+
+    job = open_job(place.uri, "team-a", "moe", "uid-1", place.settings())
+    shards = list(saving.write(job, epoch, step, 1))
+    size = 24 << 20
+    with job.shard_writer(epoch, step, 1, [Part("big", "U8", (size,), (0,), (size,))]) as writer:
+        writer.write(bytes(size))
+    job.commit(epoch, step, saving.manifest(job, epoch, step, [*shards, writer.shard]))
+    print("saved", flush=True)
+
+
 def commit_late(place: Place, epoch: int, step: int) -> None:
     """Commits with a pause before the manifest."""
     from integration.store import saving
@@ -150,7 +167,7 @@ def race(place: Place, rounds: int) -> None:
 
 def main() -> None:
     role, place, arguments = sys.argv[1:]
-    roles = {"tear": tear, "commit_late": commit_late, "race": race}
+    roles = {"tear": tear, "save": save, "commit_late": commit_late, "race": race}
     roles[role](Place(**json.loads(place)), **json.loads(arguments))
 
 

@@ -45,6 +45,7 @@ def test_a_job_goes_on_where_it_was_whatever_it_once_said(old: JobStore, resume:
     assert claim.epoch == 3
 
 
+@pytest.mark.fault("F48")
 def test_a_job_created_again_must_say_where_it_starts(old: JobStore, job_of: JobOf) -> None:
     new = job_of("uid-2")
     assert refused(lambda: new.claim(None)) == "UTK0310"

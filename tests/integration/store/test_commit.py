@@ -101,6 +101,7 @@ def test_a_commit_of_another_steps_shards_is_refused(job_of: JobOf) -> None:
     assert code(refusal) == "UTK0317"
 
 
+@pytest.mark.fault("F48")
 def test_an_older_attempt_may_not_commit(job_of: JobOf) -> None:
     job = job_of()
     saving.begin(job)
@@ -111,6 +112,7 @@ def test_an_older_attempt_may_not_commit(job_of: JobOf) -> None:
     assert code(refusal) == "UTK0315"
 
 
+@pytest.mark.fault("F48")
 def test_a_job_whose_folder_was_taken_may_neither_commit_nor_begin(job_of: JobOf) -> None:
     old, new = job_of("uid-1"), job_of("uid-2")
     saving.begin(old)
@@ -122,6 +124,7 @@ def test_a_job_whose_folder_was_taken_may_neither_commit_nor_begin(job_of: JobOf
         assert code(refusal) == "UTK0315"
 
 
+@pytest.mark.fault("F48")
 @pytest.mark.parametrize("newer_has_committed", [True, False])
 def test_a_manifest_that_comes_late_is_never_read(job_of: JobOf, children: Children, newer_has_committed: bool) -> None:
     job = job_of()
@@ -143,6 +146,7 @@ def test_a_manifest_that_comes_late_is_never_read(job_of: JobOf, children: Child
     assert saving.steps(job) == [(3, 20), *expected]
 
 
+@pytest.mark.fault("F48")
 def test_of_two_claimants_of_an_epoch_exactly_one_wins(job_of: JobOf, children: Children) -> None:
     rounds = 5
     job = job_of()

@@ -6,12 +6,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.protocol import CheckpointTrouble, RunConfig
 from ultrathink_api.sections.checkpoint import KeepSpec
 from ultrathink_store import JobStore, layout
+from ultrathink_store.backend import Missing
 from ultrathink_store.retention import Keep
 from ultrathink_store.sweep import Swept, sweep
 from ultrathink_trainer.supervisor.freshness import Freshness
@@ -74,7 +76,9 @@ class StoreKeeper:
     def _look(self) -> None:
         problem: Problem | None = None
         try:
-            self._opened().store.head(layout.OWNER)
+            # A whole answer, not a HEAD: only a body says why it is no.
+            with suppress(Missing):
+                self._opened().store.fetch(layout.OWNER)
         except Refused as refused:
             problem = refused.problem
         with self._lock:
