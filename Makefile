@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 EXTRAS := cli operator trainer dev
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint types imports unit distributed integration e2e cluster cluster-down binaries images equality bench robustness generate lock clean
+.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images equality bench robustness generate lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | column -t -s '	'
@@ -26,7 +26,7 @@ $(READY): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 demo: $(READY) ## train the quickstart job here, on Ray, and show the checkpoint it made
 	$(RUN)/utk run --local manifests/examples/quickstart.yaml
 
-test: lint types imports unit distributed integration ## everything but the real cluster
+test: lint types imports unit distributed integration faults ## everything but the real cluster
 
 lint: $(READY)
 	$(RUN)/ruff check .
@@ -43,6 +43,9 @@ unit: $(READY) ## fast tests
 
 distributed: $(READY) ## real process groups on gloo
 	$(RUN)/pytest tests/distributed
+
+faults: $(READY) ## the operator killed, lied to and cut off: a seeded tenth of what `make robustness` does
+	$(RUN)/pytest tests/faults
 
 integration: $(READY) ## a real kube-apiserver, a real S3 server, real Ray
 	$(RUN)/pytest tests/integration

@@ -15,8 +15,9 @@ from ultrathink_operator.observe import Meta, Trouble
 
 PAGE = 500
 WATCH_S = 240
-AUDIT_S = 60.0
-"""How often the versions of all objects are compared, in case a watch lost an event without telling."""
+AUDIT_S = 48.0
+"""How often the versions of all objects are compared, in case a watch lost an event without telling: with the jitter
+and the patience below, within a minute."""
 AUDIT_PATIENCE_S = 5.0
 """An event may still be under way when a list already shows what it brings."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 30.0
