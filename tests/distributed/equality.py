@@ -32,13 +32,21 @@ MODELS: dict[str, dict[str, Any]] = {
     "dense": {"qkNorm": True},
     "experts": {"moe": EXPERTS},
 }
+BALANCED: dict[str, dict[str, Any]] = {
+    "global balance, z-loss": {"moe": EXPERTS | {"balance": "global", "auxLoss": 0.5, "zLoss": 0.1}},
+    "micro balance, capacity": {"moe": EXPERTS | {"balance": "micro", "auxLoss": 0.5, "capacity": 1.0}},
+}
 ONLY_ALONE: dict[str, dict[str, Any]] = {
     "tied": {"tiedEmbeddings": True},
     "sigmoid router, weights as they are, no shared expert, no balance": {
         "moe": EXPERTS | {"router": "sigmoid", "normTopK": False, "shared": 0, "balance": "none"}
     },
+    "sigmoid router with groups, temperature, scale, micro balance": {
+        "moe": EXPERTS
+        | {"router": "sigmoid", "groups": 4, "topGroups": 2, "temperature": 2.0, "routedScale": 1.5, "balance": "micro"}
+    },
 }
-ALL = MODELS | ONLY_ALONE
+ALL = MODELS | BALANCED | ONLY_ALONE
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,9 @@ class Difference:
     parameter: float
     """As a share of the tensor's largest value."""
     bias: float
+    """Of what the balance keeps: selection biases, and the counts of the batch before."""
+    side_losses: float
+    """Of balance, z-loss and the share of dropped rows."""
     held_out: float
 
     @property
@@ -61,6 +72,7 @@ class Difference:
             "norm": NORM_TOLERANCE,
             "parameter": PARAMETER_TOLERANCE,
             "bias": BIAS_TOLERANCE,
+            "side_losses": LOSS_TOLERANCE,
             "held_out": LOSS_TOLERANCE,
         }
         return {name: value for name, value in asdict(self).items() if not value <= tolerances[name]}
@@ -75,15 +87,18 @@ def train(plan: Plan, steps: int = STEPS) -> list[dict[str, Any]]:
         engine = Engine(plan, world)
         mine = slice(world.at("data"), None, world.size("data"))
         shares = [Rows(tokens[mine], labels[mine]) for tokens, labels in batches]
-        losses, norms = [], []
+        told: dict[str, list[float]] = {"losses": [], "norms": [], "aux_losses": [], "z_losses": [], "dropped": []}
         for rows, rate in zip(shares, RATES, strict=False):
             measured = engine.forward_backward(rows)
             engine.update(rate, measured.grad_norm)
             engine.clear()
-            losses.append(measured.loss)
-            norms.append(measured.grad_norm)
+            told["losses"].append(measured.loss)
+            told["norms"].append(measured.grad_norm)
+            told["aux_losses"].append(measured.aux_loss)
+            told["z_losses"].append(measured.z_loss)
+            told["dropped"].append(measured.load.dropped if measured.load else 0.0)
         whole = {n: t.full_tensor() if hasattr(t, "full_tensor") else t for n, t in engine.tensors().items()}
-        return {"losses": losses, "norms": norms, "tensors": whole, "held out": engine.evaluate(shares)}
+        return {**told, "tensors": whole, "held out": engine.evaluate(shares)}
 
     return run_ranks(plan.world_size, work)
 
@@ -113,23 +128,42 @@ def difference(name: str, layout: Layout, planned: Planned = job_plan) -> Differ
         loss=worst(numpy.abs(numpy.array(losses) - wanted.losses)),
         norm=worst(numpy.abs(numpy.array(norms) / wanted.norms - 1)),
         parameter=max(furthest(tensors[key], value.numpy()) for key, value in wanted.parameters.items()),
-        bias=_bias_difference(tensors, wanted.biases),
+        bias=_kept_difference(tensors, wanted),
+        side_losses=_side_losses(results, wanted),
         held_out=worst(numpy.abs(numpy.array([result["held out"] for result in results]) - wanted.held_out)),
     )
 
 
-def _bias_difference(tensors: dict[str, Any], wanted: torch.Tensor | None) -> float:
-    assert wanted is not None
-    found = {layer: tensors[key] for layer in range(len(wanted)) if (key := f"layers.{layer}.moe.bias") in tensors}
-    if not found:
-        return 0.0
-    assert len(found) == len(wanted)
-    assert wanted.abs().amax(1).min() > 0, "a balance that never moved proves nothing"
-    return max(worst(numpy.abs(value - wanted[layer].numpy())) for layer, value in found.items())
+def _kept_difference(tensors: dict[str, Any], wanted: reference.Trained) -> float:
+    assert wanted.biases is not None
+    assert wanted.counts is not None
+    worst_bias = 0.0
+    for kind, values in {"bias": wanted.biases, "previous": wanted.counts}.items():
+        found = {
+            layer: tensors[key] for layer in range(len(values)) if (key := f"layers.{layer}.moe.{kind}") in tensors
+        }
+        if found:
+            assert len(found) == len(values)
+            assert values.abs().amax(1).min() > 0, "a balance that never moved proves nothing"
+            worst_bias = max(worst_bias, *(worst(numpy.abs(found[layer] - values[layer].numpy())) for layer in found))
+    return worst_bias
+
+
+def _side_losses(results: list[dict[str, Any]], wanted: reference.Trained) -> float:
+    """Every rank knows the losses; of drops it knows its stage's, and the worst is what ranks agree on."""
+    apart = [
+        numpy.abs(numpy.array(result[key]) - getattr(wanted, key))
+        for key in ("aux_losses", "z_losses")
+        for result in results
+    ]
+    if wanted.dropped:
+        dropped = numpy.array([result["dropped"] for result in results]).max(0)
+        apart.append(numpy.abs(dropped - wanted.dropped))
+    return worst(numpy.array(apart))
 
 
 def is_parameter(name: str) -> bool:
-    return not name.startswith("optimizer.") and not name.endswith(".bias")
+    return not name.startswith("optimizer.") and not name.endswith((".bias", ".previous"))
 
 
 def worst(values: numpy.ndarray) -> float:

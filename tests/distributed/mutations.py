@@ -35,7 +35,7 @@ TRAINER = "trainer/ultrathink_trainer"
 MUTATIONS = (
     Mutation(
         "the expert gradients' all-reduce over tensor ranks is dropped",
-        f"{TRAINER}/model/moe.py",
+        f"{TRAINER}/model/router.py",
         "weight.to_local(grad_placements=[Partial()])",
         "weight.to_local()",
         "tensor 2",
@@ -64,15 +64,15 @@ MUTATIONS = (
     Mutation(
         "the balance moves by this rank's counts",
         f"{TRAINER}/model/balance.py",
-        "dist.all_reduce(counts_LE, group=group)",
+        "dist.all_reduce(counts_2LE, group=group)",
         "pass",
         "data 2",
     ),
     Mutation(
         "the gradient norm is too long",
         f"{TRAINER}/parallel/engine.py",
-        "squared_norm(self.model, self.world)]",
-        "squared_norm(self.model, self.world) * 2]",
+        "squared_norm(self.model, self.world),",
+        "squared_norm(self.model, self.world) * 2,",
         "data 2",
     ),
     Mutation(

@@ -159,23 +159,28 @@ class Trained:
     dropped: list[float] = field(default_factory=list)
     parameters: dict[str, Tensor] = field(default_factory=dict)
     biases: Tensor | None = None
-<<<<<<< HEAD
     counts: Tensor | None = None
-=======
     held_out: float = math.nan
     """Loss of the trained parameters on all batches."""
 
 
 def nats(
-    tokens_BT: Tensor, labels_BT: Tensor, parameters: Named, shape: ModelShape, biases: Tensor, counts: Tensor
+    tokens_BT: Tensor, labels_BT: Tensor, parameters: Named, shape: ModelShape, layers: list[Layer]
 ) -> list[Tensor]:
     """The loss of each label."""
     found = []
     for tokens, labels in zip(tokens_BT, labels_BT, strict=True):
-        chances = logits(tokens, parameters, shape, biases, counts).log_softmax(-1)
+        chances = logits(tokens, parameters, shape, layers).log_softmax(-1)
         found += [-chances[i, label] for i, label in enumerate(labels.tolist()) if label >= 0]
     return found
->>>>>>> d05ae8a (Prove all legal layouts equal by make equality, and that seven mistakes are noticed)
+
+
+def fresh(biases: Tensor, counts: Tensor) -> list[Layer]:
+    """Layers that have seen no token of this step yet."""
+    return [
+        Layer(bias, previous, torch.zeros_like(previous), torch.zeros_like(previous))
+        for bias, previous in zip(biases, counts, strict=True)
+    ]
 
 
 def train(
@@ -190,27 +195,14 @@ def train(
     counts = torch.zeros(shape.layers, number, dtype=torch.int64)
     result = Trained()
     for step, ((tokens_BT, labels_BT), rate) in enumerate(zip(batches, rates, strict=True), start=1):
-<<<<<<< HEAD
-        layers = [
-            Layer(bias, previous, torch.zeros_like(previous), torch.zeros_like(previous))
-            for bias, previous in zip(biases, counts, strict=True)
-        ]
-        nats = []
-        for tokens, labels in zip(tokens_BT, labels_BT, strict=True):
-            chances = logits(tokens, parameters, shape, layers).log_softmax(-1)
-            nats += [-chances[i, label] for i, label in enumerate(labels.tolist()) if label >= 0]
-        loss = torch.stack(nats).sum() / len(nats)
+        layers = fresh(biases, counts)
+        loss = torch.stack(nats(tokens_BT, labels_BT, parameters, shape, layers)).mean()
         aux, z = (
             sum((of(shape.moe, layer) for layer in layers if shape.moe), torch.zeros((), dtype=torch.float64))
             for of in (balance_loss, z_loss)
         )
         whole = loss + aux + z
         gradients = dict(zip(parameters, torch.autograd.grad(whole, list(parameters.values())), strict=True))
-=======
-        counts = torch.zeros(shape.layers, experts_count, dtype=torch.int64)
-        loss = torch.stack(nats(tokens_BT, labels_BT, parameters, shape, biases, counts)).mean()
-        gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
->>>>>>> d05ae8a (Prove all legal layouts equal by make equality, and that seven mistakes are noticed)
         norm = math.sqrt(sum(g.square().sum().item() for g in gradients.values()))
         scale = min(1.0, plan.clip_norm / norm) if plan.clip_norm else 1.0
         with torch.no_grad():
@@ -228,13 +220,10 @@ def train(
             result.dropped.append(max(1 - layer.sent.sum().item() / layer.asked.sum().item() for layer in layers))
     result.parameters = {name: value.detach() for name, value in parameters.items()}
     result.biases = biases
-<<<<<<< HEAD
     result.counts = counts
-=======
     with torch.no_grad():
-        told = [nat for batch in batches for nat in nats(*batch, result.parameters, shape, biases, counts)]
+        told = [nat for batch in batches for nat in nats(*batch, result.parameters, shape, fresh(biases, counts))]
         result.held_out = torch.stack(told).mean().item()
->>>>>>> d05ae8a (Prove all legal layouts equal by make equality, and that seven mistakes are noticed)
     return result
 
 
