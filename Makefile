@@ -72,8 +72,8 @@ bench: $(READY) ## every benchmark; results in bench/results
 	@for module in $$(ls bench/*.py | xargs -n1 basename | sed 's/\.py$$//' | grep -v -E '^(report|__init__)$$'); do \
 		$(RUN)/python -m bench.$$module || exit 1; done
 
-robustness: $(READY) ## every test of the fault matrix, then docs/robustness.md; goes on where it was
-	$(RUN)/pytest tests e2e --faults bench/results/faults.jsonl; status=$$?; $(RUN)/python -m faults.page && exit $$status
+robustness: $(READY) ## every test of the fault matrices, then docs/robustness.md and security.md; goes on where it was
+	$(RUN)/pytest tests e2e --faults bench/results/faults.jsonl; status=$$?; $(RUN)/python -m faults.page && $(RUN)/python -m faults.security && exit $$status
 
 generate: $(READY) ## CRDs, chart files and install.yaml from code
 	$(RUN)/python -m ultrathink_api.crd > manifests/crds.yaml

@@ -52,6 +52,7 @@ class JobSpec(Section):
         effect="newCluster",
         min_length=1,
         max_length=63,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
     )
     model: ModelSpec = setting("What is trained. No default.", effect="immutable", default=...)
     data: DataSpec = setting("What the model reads. No default.", effect="immutable", default=...)

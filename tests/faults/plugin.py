@@ -13,6 +13,7 @@ STAGES = ("detect", "teardown", "start", "restore", "firstStep")
 """How a recovery splits: from the fault to its being known, to the last process gone, to the first one there, to the
 state read back, to the next step."""
 PAGE = "docs/robustness.md"
+SECURITY = "docs/security.md"
 REPORT = "bench/results/faults.jsonl"
 """What a run writes: not a change of what is tested."""
 
@@ -27,7 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "fault(*names): the faults of the matrix, F01 to F48, that the test injects")
+    config.addinivalue_line(
+        "markers", "fault(*names): faults of the matrix, F01 to F48 and N01 to N44, that the test injects"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -97,7 +100,9 @@ def recovery(request: pytest.FixtureRequest) -> Callable[[Mapping[str, float]], 
 def commit() -> str:
     """What is tested: the commit, with a + where a file that is not the page itself differs from it."""
     head = _git("rev-parse", "--short", "HEAD")
-    changed = [line for line in _git("status", "--porcelain").splitlines() if not line.endswith((PAGE, REPORT))]
+    changed = [
+        line for line in _git("status", "--porcelain").splitlines() if not line.endswith((PAGE, SECURITY, REPORT))
+    ]
     return (head or "unknown") + ("+" if changed else "")
 
 

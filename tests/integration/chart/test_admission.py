@@ -162,6 +162,7 @@ def container(place: Guarded, **change: Any) -> Object:
     return {**made, "securityContext": {k: v for k, v in security.items() if v is not None}, **change}
 
 
+@pytest.mark.fault("N08")
 def test_a_runtime_is_used_by_those_who_may_use_it(guarded: Guarded) -> None:
     assert guarded.create(a_job(), AUTHOR).ok, "the default runtime is everybody's"
     assert guarded.create(a_job("allowed"), AUTHOR).ok
@@ -185,6 +186,7 @@ def test_a_job_cannot_change_over_to_a_runtime_either_and_keeps_the_one_it_has(g
     guarded.must("delete", *where, "utj", "held")
 
 
+@pytest.mark.fault("N15", "N24")
 def test_an_author_writes_jobs_and_neither_runtimes_nor_status(guarded: Guarded) -> None:
     def may(verb: str, resource: str, *more: str) -> bool:
         return guarded("auth", "can-i", verb, resource, *more, "-n", guarded.namespace, by=AUTHOR).said.startswith(
@@ -238,12 +240,14 @@ IN_CONTAINER: dict[str, Object] = {
 }
 
 
+@pytest.mark.fault("N03", "N04", "N05", "N06", "N07")
 @pytest.mark.parametrize("what", STOLEN)
 def test_a_stolen_token_makes_no_pod_with(guarded: Guarded, what: str) -> None:
     refused = guarded.create(a_set(guarded, **STOLEN[what]), guarded.operator)
     assert not refused.ok and "UTK0540" in refused.said, refused.said
 
 
+@pytest.mark.fault("N06", "N07", "N11")
 @pytest.mark.parametrize("part", ["containers", "initContainers"])
 @pytest.mark.parametrize("what", IN_CONTAINER)
 def test_a_stolen_token_makes_no_container_with(guarded: Guarded, what: str, part: str) -> None:
@@ -253,6 +257,7 @@ def test_a_stolen_token_makes_no_container_with(guarded: Guarded, what: str, par
     assert not refused.ok and "UTK0540" in refused.said, refused.said
 
 
+@pytest.mark.fault("N08")
 def test_a_stolen_token_lends_nobody_the_operators_own_account(guarded: Guarded) -> None:
     assert guarded.create(a_set(guarded, serviceAccountName="trainer"), guarded.operator).ok
     own = a_set(guarded, serviceAccountName=f"{guarded.release}-operator")
@@ -268,6 +273,7 @@ def test_a_stolen_token_makes_no_secret_that_kubernetes_would_fill(guarded: Guar
     assert "UTK0540" in guarded.create(token, guarded.operator).said
 
 
+@pytest.mark.fault("N29")
 @pytest.mark.parametrize("kind", ["LoadBalancer", "NodePort", "ExternalName"])
 def test_a_stolen_token_opens_no_door_to_the_outside(guarded: Guarded, kind: str) -> None:
     spec: Object = {"type": kind, "ports": [{"port": 80}], "externalName": "example.com"}

@@ -80,6 +80,7 @@ def test_the_key_outlives_the_release_and_serves_the_next_one(run: Run, release:
     assert get(run, "secret", f"{release}-control", namespace)["data"] == before
 
 
+@pytest.mark.fault("N21", "N22")
 def test_the_account_may_do_what_the_chart_says_and_not_read_a_secret(
     control_plane: "ControlPlane", run: Run, release: str, namespace: str
 ) -> None:

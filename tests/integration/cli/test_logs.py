@@ -126,6 +126,7 @@ def test_one_attempt_can_be_read_alone(kubectl: "Utk", stage: "Stage", kubelet: 
     assert kubectl.here("logs", job, "--grep", "Ray").out == "a line of Ray\n"
 
 
+@pytest.mark.fault("N40")
 def test_a_log_cannot_command_a_terminal(kubectl: "Utk", stage: "Stage", kubelet: "Kubelet", job: str) -> None:
     kubelet.say(stage.head(job, kubelet.node), "\x1b[2Jwiped?")
     said = kubectl.here("logs", job)

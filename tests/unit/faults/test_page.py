@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from faults import security
 from faults.matrix import FAULTS
 from faults.page import page
 from faults.plugin import read
@@ -40,6 +41,16 @@ def test_a_row_names_test_result_commit_and_times() -> None:
 def test_the_last_result_of_a_test_counts() -> None:
     records = [{**KILLED, "result": "fail"}, {**KILLED, "result": "pass", "commit": "def"}]
     assert rows(page(records))["F37"][3:5] == ["pass", "def"]
+
+
+def test_the_page_of_security_comes_from_the_same_report() -> None:
+    tried = {"faults": ["N04"], "test": "tests/x.py::test_host[a]", "commit": "abc", "result": "pass", "times": {}}
+    again = {**tried, "test": "tests/x.py::test_host[b]"}
+    lines = [line for line in security.page([tried, again]).splitlines() if line.startswith("| N")]
+    assert [line.split("|")[1].strip() for line in lines] == [f"N{number:02}" for number in range(1, 45)]
+    assert lines[3].endswith("| `test_host` | pass | abc |")
+    assert lines[4].endswith("| no test yet | none | - |")
+    assert "| N04 " in (failed := security.page([tried, {**again, "result": "fail"}])) and "0 of 44 pass" in failed
 
 
 def test_one_failing_test_fails_its_fault() -> None:
