@@ -46,11 +46,18 @@ def _block(shape: ModelShape, layer: int) -> Iterator[Parameter]:
     yield _dense(f"{at}.attn.k.weight", (key_value, hidden), layer, 0)
     yield _dense(f"{at}.attn.v.weight", (key_value, hidden), layer, 0)
     yield _dense(f"{at}.attn.o.weight", (hidden, query), layer, 1)
+    if shape.attention_bias:
+        yield _dense(f"{at}.attn.q.bias", (query,), layer, 0)
+        yield _dense(f"{at}.attn.k.bias", (key_value,), layer, 0)
+        yield _dense(f"{at}.attn.v.bias", (key_value,), layer, 0)
     if shape.qk_norm:
         yield _dense(f"{at}.attn.q_norm.weight", (head_dim,), layer, None)
         yield _dense(f"{at}.attn.k_norm.weight", (head_dim,), layer, None)
+    if shape.post_norms:
+        yield _dense(f"{at}.attn_post_norm.weight", (hidden,), layer, None)
+        yield _dense(f"{at}.mlp_post_norm.weight", (hidden,), layer, None)
     yield _dense(f"{at}.mlp_norm.weight", (hidden,), layer, None)
-    if shape.moe is None:
+    if shape.moe is None or not shape.has_experts(layer):
         yield from _swiglu(f"{at}.mlp", hidden, shape.intermediate, layer)
         return
     moe = shape.moe

@@ -159,6 +159,16 @@ def _model_problems(spec: JobSpec, shape: ModelShape) -> list[Problem]:
         )
     if shape.moe:
         problems += _group_problems(shape.moe)
+    if shape.rotary_width % 2 or not shape.rotary_width:
+        problems.append(
+            Problem(
+                code="UTK0120",
+                field="spec.model.ropeFraction",
+                message=f"{shape.rotary_width} of {shape.head_dim} numbers of a head would be rotated, in pairs",
+                fix="choose ropeFraction so that headDim x ropeFraction is even and at least 2",
+            )
+        )
+    problems += _expert_layer_problems(shape)
     if shape.tied_embeddings and spec.parallelism.pipeline > 1:
         problems.append(
             Problem(
@@ -186,12 +196,26 @@ def _group_problems(moe: MoEShape) -> list[Problem]:
     ]
 
 
+def _expert_layer_problems(shape: ModelShape) -> list[Problem]:
+    layers = shape.moe.layers if shape.moe else None
+    if layers is None or (list(layers) == sorted(set(layers)) and layers[0] >= 0 and layers[-1] < shape.layers):
+        return []
+    return [
+        Problem(
+            code="UTK0151",
+            field="spec.model.moe.layers",
+            message=f"{list(layers)} are not blocks of a model of {shape.layers}, each once and in order",
+            fix=f"name blocks from 0 to {shape.layers - 1} in rising order",
+        )
+    ]
+
+
 def _cut_problems(spec: JobSpec, shape: ModelShape, mesh: Mesh) -> list[Problem]:
     problems = []
     widths = {"heads": shape.heads, "kvHeads": shape.kv_heads, "vocabulary": shape.vocabulary}
-    if shape.moe is None:
+    if not all(map(shape.has_experts, range(shape.layers))):
         widths["intermediate"] = shape.intermediate
-    elif shape.moe.shared:
+    if shape.moe is not None and shape.moe.shared:
         widths["moe.intermediate"] = shape.moe.shared * shape.moe.intermediate
     for name, width in widths.items():
         if width % mesh.tensor:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ultrathink_api.base import Section
 from ultrathink_api.errors import Problem, Refused
-from ultrathink_api.sections.model import Balance, ModelSpec, MoESpec, Router
+from ultrathink_api.sections.model import Balance, ModelSpec, MoESpec, RopeScalingSpec, Router
 
 
 class MoEShape(Section):
@@ -26,6 +26,7 @@ class MoEShape(Section):
     top_groups: int = Field(default=1, description="Groups that a token may go to.")
     routed_scale: float = Field(default=1.0, description="What chosen weights are multiplied by.")
     capacity: float | None = Field(default=None, description="Most rows of a sequence an expert takes, in even shares.")
+    layers: tuple[int, ...] | None = Field(default=None, description="Blocks with experts; none means all.")
 
 
 class ModelShape(Section):
@@ -43,7 +44,21 @@ class ModelShape(Section):
     tied_embeddings: bool = Field(description="Whether the head is the embedding.")
     qk_norm: bool = Field(description="Whether queries and keys are normalised.")
     norm_epsilon: float = Field(description="Added under the root of every norm.")
-    moe: MoEShape | None = Field(default=None, description="Experts, in every block; none in a dense model.")
+    rope_fraction: float = Field(default=1.0, description="Share of a head that is rotated.")
+    rope_scaling: RopeScalingSpec | None = Field(default=None, description="How positions are stretched.")
+    attention_bias: bool = Field(default=False, description="Whether queries, keys and values have a bias.")
+    window_size: int | None = Field(default=None, description="Tokens that a token looks at; none means all.")
+    post_norms: bool = Field(default=False, description="Whether what is added to the stream is normalised.")
+    moe: MoEShape | None = Field(default=None, description="Experts; none in a dense model.")
+
+    @property
+    def rotary_width(self) -> int:
+        """How much of a head is rotated: its first so many numbers."""
+        return int(self.head_dim * self.rope_fraction)
+
+    def has_experts(self, layer: int) -> bool:
+        """Whether a block has experts in the place of its dense feed-forward."""
+        return self.moe is not None and (self.moe.layers is None or layer in self.moe.layers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,27 +20,53 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     return x / torch.sqrt((x * x).mean(-1, keepdim=True) + epsilon) * weight
 
 
-def rotate(x_THD: Tensor, theta: float) -> Tensor:
-    positions, _, width = x_THD.shape
-    half = width // 2
-    angles = torch.outer(torch.arange(positions).float(), theta ** -(torch.arange(0, width, 2).float() / width))
+def frequencies(shape: ModelShape) -> Tensor:
+    """One by one; llama3's as its authors describe it, by wavelength."""
+    width, scaling = shape.rotary_width, shape.rope_scaling
+    found = []
+    for frequency in 1.0 / shape.rope_theta ** (torch.arange(0, width, 2).float() / width):
+        if scaling is not None and scaling.kind == "linear":
+            frequency = frequency / scaling.factor
+        elif scaling is not None:
+            wavelength = 2 * math.pi / frequency
+            shortest = scaling.original_positions / scaling.high_factor
+            longest = scaling.original_positions / scaling.low_factor
+            smooth = (scaling.original_positions / wavelength - scaling.low_factor) / (
+                scaling.high_factor - scaling.low_factor
+            )
+            if wavelength > longest:
+                frequency = frequency / scaling.factor
+            elif wavelength >= shortest:
+                frequency = (1 - smooth) * frequency / scaling.factor + smooth * frequency
+        found.append(frequency)
+    return torch.stack(found)
+
+
+def rotate(x_THD: Tensor, shape: ModelShape) -> Tensor:
+    half = shape.rotary_width // 2
+    angles = torch.outer(torch.arange(len(x_THD)).float(), frequencies(shape))
     cos, sin = angles.cos().to(x_THD.dtype)[:, None], angles.sin().to(x_THD.dtype)[:, None]
-    a, b = x_THD[..., :half], x_THD[..., half:]
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+    a, b, rest = x_THD[..., :half], x_THD[..., half : 2 * half], x_THD[..., 2 * half :]
+    return torch.cat((a * cos - b * sin, b * cos + a * sin, rest), -1)
 
 
 def attention(x_TH: Tensor, p: Named, at: str, shape: ModelShape) -> Tensor:
     """One row, head by head."""
 
     def heads(name: str, count: int) -> Tensor:
-        return (x_TH @ p[f"{at}.{name}.weight"].T).reshape(len(x_TH), count, shape.head_dim)
+        y = x_TH @ p[f"{at}.{name}.weight"].T
+        if shape.attention_bias:
+            y = y + p[f"{at}.{name}.bias"]
+        return y.reshape(len(x_TH), count, shape.head_dim)
 
     q, k, v = heads("q", shape.heads), heads("k", shape.kv_heads), heads("v", shape.kv_heads)
     if shape.qk_norm:
         q = rms_norm(q, p[f"{at}.q_norm.weight"], shape.norm_epsilon)
         k = rms_norm(k, p[f"{at}.k_norm.weight"], shape.norm_epsilon)
-    q, k = rotate(q, shape.rope_theta), rotate(k, shape.rope_theta)
+    q, k = rotate(q, shape), rotate(k, shape)
     future = torch.ones(len(x_TH), len(x_TH), dtype=torch.bool).triu(1)
+    if shape.window_size is not None:
+        future |= torch.ones(len(x_TH), len(x_TH), dtype=torch.bool).tril(-shape.window_size)
     mixed = []
     for head in range(shape.heads):
         group = head // (shape.heads // shape.kv_heads)
@@ -138,12 +164,18 @@ def logits(tokens_T: Tensor, p: Named, shape: ModelShape, layers: list[Layer]) -
     x_TH = p["embed.weight"][tokens_T]
     for index, layer in enumerate(layers):
         at = f"layers.{index}"
-        x_TH = x_TH + attention(rms_norm(x_TH, p[f"{at}.attn_norm.weight"], shape.norm_epsilon), p, f"{at}.attn", shape)
+        y_TH = attention(rms_norm(x_TH, p[f"{at}.attn_norm.weight"], shape.norm_epsilon), p, f"{at}.attn", shape)
+        if shape.post_norms:
+            y_TH = rms_norm(y_TH, p[f"{at}.attn_post_norm.weight"], shape.norm_epsilon)
+        x_TH = x_TH + y_TH
         normed = rms_norm(x_TH, p[f"{at}.mlp_norm.weight"], shape.norm_epsilon)
-        if shape.moe is None:
-            x_TH = x_TH + mlp(normed, p, f"{at}.mlp")
+        if shape.moe is None or not shape.has_experts(index):
+            y_TH = mlp(normed, p, f"{at}.mlp")
         else:
-            x_TH = x_TH + experts(normed, p, f"{at}.moe", shape.moe, layer)
+            y_TH = experts(normed, p, f"{at}.moe", shape.moe, layer)
+        if shape.post_norms:
+            y_TH = rms_norm(y_TH, p[f"{at}.mlp_post_norm.weight"], shape.norm_epsilon)
+        x_TH = x_TH + y_TH
     head = p["embed.weight"] if shape.tied_embeddings else p["head.weight"]
     return rms_norm(x_TH, p["norm.weight"], shape.norm_epsilon) @ head.T
 
@@ -198,7 +230,10 @@ def train(
         layers = fresh(biases, counts)
         loss = torch.stack(nats(tokens_BT, labels_BT, parameters, shape, layers)).mean()
         aux, z = (
-            sum((of(shape.moe, layer) for layer in layers if shape.moe), torch.zeros((), dtype=torch.float64))
+            sum(
+                (of(shape.moe, layer) for layer in layers if shape.moe and layer.logits),
+                torch.zeros((), dtype=torch.float64),
+            )
             for of in (balance_loss, z_loss)
         )
         whole = loss + aux + z
@@ -217,7 +252,8 @@ def train(
         result.aux_losses.append(aux.item())
         result.z_losses.append(z.item())
         if shape.moe:
-            result.dropped.append(max(1 - layer.sent.sum().item() / layer.asked.sum().item() for layer in layers))
+            routed = [layer for layer in layers if layer.logits]
+            result.dropped.append(max(1 - layer.sent.sum().item() / layer.asked.sum().item() for layer in routed))
     result.parameters = {name: value.detach() for name, value in parameters.items()}
     result.biases = biases
     result.counts = counts

@@ -5,7 +5,7 @@ Here is the core that every test run affords; `make equality` runs all layouts.
 
 import pytest
 
-from distributed.equality import ALL, BALANCED, FLOAT32_TOLERANCE, MODELS, difference, float32_difference
+from distributed.equality import ALL, BALANCED, FAMILIES, FLOAT32_TOLERANCE, MODELS, difference, float32_difference
 from distributed.layouts import ALONE, AXES, CORE_LARGEST, LAYOUTS, core_layouts, legal_layouts, name_of
 from distributed.mutations import MUTATIONS, mutated, source
 
@@ -20,6 +20,12 @@ def test_one_process_trains_as_the_plain_loop_does(model: str) -> None:
 
 def test_tied_embeddings_stay_tied_when_cut() -> None:
     assert difference("tied", LAYOUTS["data 2, tensor 2"]).too_far == {}
+
+
+@pytest.mark.parametrize("layout", ["data 2, tensor 2", "pipeline 2, tensor 2", "pipeline 4"])
+def test_what_families_have_is_cut_as_the_rest(layout: str) -> None:
+    """In the last layout two stages have no experts."""
+    assert difference(FAMILIES, LAYOUTS[layout]).too_far == {}
 
 
 @pytest.mark.parametrize(("model", "layout"), PAIRS)

@@ -15,6 +15,13 @@ def _sizes_said(model: Any) -> bool:
     return said >= set(SIZES)
 
 
+def _whole(scaling: Any) -> bool:
+    extra = (scaling.low_factor, scaling.high_factor, scaling.original_positions)
+    if scaling.kind == "linear":
+        return extra == (None, None, None)
+    return None not in extra and scaling.low_factor < scaling.high_factor
+
+
 MODEL: tuple[Rule, ...] = (
     Rule(
         code="UTK0121",
@@ -82,5 +89,31 @@ MODEL: tuple[Rule, ...] = (
         ),
         message="groups does not divide experts, or topGroups is more than groups",
         fix="choose moe.groups as a divisor of moe.experts, and moe.topGroups at most moe.groups",
+    ),
+    Rule(
+        code="UTK0150",
+        at="spec.model",
+        field="spec.model.ropeScaling",
+        cel="!has(self.ropeScaling) || (self.ropeScaling.kind == 'llama3' ? "
+        "has(self.ropeScaling.lowFactor) && has(self.ropeScaling.highFactor) && "
+        "has(self.ropeScaling.originalPositions) && self.ropeScaling.lowFactor < self.ropeScaling.highFactor : "
+        "!has(self.ropeScaling.lowFactor) && !has(self.ropeScaling.highFactor) && "
+        "!has(self.ropeScaling.originalPositions))",
+        holds=lambda model: model.rope_scaling is None or _whole(model.rope_scaling),
+        message="llama3 needs lowFactor below highFactor and originalPositions, and linear takes none of them",
+        fix="write {kind: llama3, factor: 8, lowFactor: 1, highFactor: 4, originalPositions: 8192}, "
+        "or {kind: linear, factor: 8}",
+    ),
+    Rule(
+        code="UTK0151",
+        at="spec.model",
+        field="spec.model.moe.layers",
+        cel="!has(self.moe) || !has(self.moe.layers) || "
+        "self.moe.layers.all(i, i >= 0 && (!has(self.layers) || i < self.layers))",
+        holds=lambda model: (
+            model.moe is None or all(0 <= layer < (model.layers or layer + 1) for layer in model.moe.layers or ())
+        ),
+        message="moe.layers names a block that the model does not have",
+        fix="blocks count from 0 to layers - 1",
     ),
 )

@@ -6,6 +6,7 @@ from ultrathink_api.base import Section, setting
 
 Router = Literal["softmax", "sigmoid"]
 Balance = Literal["bias", "global", "micro", "none"]
+RopeScalingKind = Literal["linear", "llama3"]
 
 PRESET_NAMES = ("dense-tiny", "moe-tiny")
 """What `model.preset` may be; the planner knows their shapes."""
@@ -17,7 +18,7 @@ MAX_VOCABULARY = 4_194_304
 
 
 class MoESpec(Section):
-    """Mixture of experts in every block."""
+    """Mixture of experts, in every block unless told otherwise."""
 
     experts: int | None = setting(
         "Number of routed experts in a block. Default: the preset's.", effect="immutable", ge=2, le=MAX_EXPERTS
@@ -43,6 +44,13 @@ class MoESpec(Section):
     norm_top_k: bool | None = setting(
         "Whether the weights of the chosen experts are divided by their sum. Default: the preset's.",
         effect="immutable",
+    )
+    layers: tuple[int, ...] | None = setting(
+        "Numbers of the blocks that have experts, from 0; the others have a dense feed-forward. "
+        "Default: the preset's, which is all.",
+        effect="immutable",
+        min_length=1,
+        max_length=MAX_LAYERS,
     )
     balance: Balance | None = setting(
         "How load is spread: bias moves a selection bias once a step; global adds a loss on the previous global "
@@ -82,6 +90,32 @@ class MoESpec(Section):
     )
 
 
+class RopeScalingSpec(Section):
+    """Stretches rotary positions over longer sequences than a model was first trained on."""
+
+    kind: RopeScalingKind = setting(
+        "linear divides every frequency by factor; llama3 divides the slow ones and leaves the fast ones alone.",
+        effect="immutable",
+        default=...,
+    )
+    factor: float = setting("How many times longer sequences get.", effect="immutable", default=..., ge=1, le=1_024)
+    low_factor: float | None = setting(
+        "llama3 only: wavelengths beyond originalPositions / lowFactor are stretched in full.",
+        effect="immutable",
+        gt=0,
+        le=1_024,
+    )
+    high_factor: float | None = setting(
+        "llama3 only: wavelengths below originalPositions / highFactor stay as they are; more than lowFactor.",
+        effect="immutable",
+        gt=0,
+        le=1_024,
+    )
+    original_positions: int | None = setting(
+        "llama3 only: longest sequence in tokens before the stretching.", effect="immutable", ge=1, le=16_777_216
+    )
+
+
 class ModelSpec(Section):
     """What is trained."""
 
@@ -112,6 +146,32 @@ class ModelSpec(Section):
     )
     rope_theta: float | None = setting(
         "Base of the rotary position embedding. Default: the preset's.", effect="immutable", gt=0, le=1e12
+    )
+    rope_fraction: float | None = setting(
+        "Share of a head's width that is rotated by position; the rest carries none. Default: the preset's, 1.",
+        effect="immutable",
+        gt=0,
+        le=1,
+    )
+    rope_scaling: RopeScalingSpec | None = setting(
+        "Stretches rotary positions. Default: the preset's, none.", effect="immutable"
+    )
+    attention_bias: bool | None = setting(
+        "Whether queries, keys and values have a bias. Default: the preset's, no.", effect="immutable"
+    )
+    window_size: int | None = setting(
+        "How many tokens a token looks at, itself counted. Default: the preset's, all before it.",
+        effect="immutable",
+        ge=1,
+        le=16_777_216,
+    )
+    norm_epsilon: float | None = setting(
+        "Added under the root of every norm. Default: the preset's.", effect="immutable", gt=0, le=1
+    )
+    post_norms: bool | None = setting(
+        "Whether what attention and feed-forward add to the residual stream is normalised once more. "
+        "Default: the preset's, no.",
+        effect="immutable",
     )
     tied_embeddings: bool | None = setting(
         "Whether the output head is the embedding. Default: the preset's.", effect="immutable"

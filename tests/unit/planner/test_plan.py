@@ -80,6 +80,9 @@ def test_only_what_is_said_about_checkpoints_counts() -> None:
         ({"model__moe": {"topK": 9}}, [("UTK0117", "spec.model.moe.topK")]),
         ({"model__moe": {"topK": 1}}, [("UTK0129", "spec.model.moe.normTopK")]),
         ({"model__kvHeads": 3}, [("UTK0114", "spec.model.kvHeads")]),
+        ({"model__ropeFraction": 0.1}, [("UTK0120", "spec.model.ropeFraction")]),
+        ({"model__moe": {"layers": [2, 1]}}, [("UTK0151", "spec.model.moe.layers")]),
+        ({"model__moe": {"layers": [3, 4]}}, [("UTK0151", "spec.model.moe.layers")]),
         ({"model__preset": "moe-huge"}, [("UTK0121", "spec.model.preset")]),
     ],
 )

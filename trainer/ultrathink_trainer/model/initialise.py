@@ -51,7 +51,7 @@ def window(whole: torch.Tensor, offset: tuple[int, ...], shape: torch.Size) -> t
 def draw(shape: torch.Size, name: str, seed: int, layers: int, expert: int | None) -> torch.Tensor:
     """The whole tensor (or the whole expert) in float32."""
     if len(shape) == 1:
-        return torch.ones(shape)
+        return torch.zeros(shape) if name.endswith(".bias") else torch.ones(shape)
     digest = hashlib.sha256(f"{seed}/{name}/{expert}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
     return torch.empty(shape).normal_(0.0, deviation(shape, name, layers), generator=generator)

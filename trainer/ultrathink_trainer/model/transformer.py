@@ -12,22 +12,27 @@ from .moe import MoE
 
 
 class Block(nn.Module):
-    """Attention, then experts or an MLP, each behind a norm and beside a residual."""
+    """Attention, then experts or an MLP, each behind a norm and beside a residual; in some models normed once more."""
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, shape: ModelShape, layer: int) -> None:
         super().__init__()
         self.attn_norm = nn.RMSNorm(shape.hidden, eps=shape.norm_epsilon)
         self.attn = Attention(shape)
         self.mlp_norm = nn.RMSNorm(shape.hidden, eps=shape.norm_epsilon)
-        if shape.moe is None:
+        post_norms = shape.post_norms
+        self.attn_post_norm = nn.RMSNorm(shape.hidden, eps=shape.norm_epsilon) if post_norms else None
+        self.mlp_post_norm = nn.RMSNorm(shape.hidden, eps=shape.norm_epsilon) if post_norms else None
+        if shape.moe is None or not shape.has_experts(layer):
             self.mlp = SwiGLU(shape.hidden, shape.intermediate)
         else:
             self.moe = MoE(shape.hidden, shape.moe)
 
     def forward(self, x_BTH: torch.Tensor, rotary: Rotary) -> torch.Tensor:
-        x_BTH = x_BTH + self.attn(self.attn_norm(x_BTH), rotary)
+        mixed_BTH = self.attn(self.attn_norm(x_BTH), rotary)
+        x_BTH = x_BTH + (mixed_BTH if self.attn_post_norm is None else self.attn_post_norm(mixed_BTH))
         feed_forward = self.mlp if hasattr(self, "mlp") else self.moe
-        return x_BTH + feed_forward(self.mlp_norm(x_BTH))
+        fed_BTH = feed_forward(self.mlp_norm(x_BTH))
+        return x_BTH + (fed_BTH if self.mlp_post_norm is None else self.mlp_post_norm(fed_BTH))
 
 
 class Transformer(nn.Module):
@@ -39,7 +44,7 @@ class Transformer(nn.Module):
         self.embed = nn.Embedding(shape.vocabulary, shape.hidden) if stage.embedding else None
         self.rotary = Rotary(shape)
         # Keyed by the global index, so that names do not depend on the cut.
-        self.layers = nn.ModuleDict({str(i): Block(shape) for i in range(stage.first_layer, stage.last_layer)})
+        self.layers = nn.ModuleDict({str(i): Block(shape, i) for i in range(stage.first_layer, stage.last_layer)})
         self.norm = nn.RMSNorm(shape.hidden, eps=shape.norm_epsilon) if stage.head else None
         self.head = nn.Linear(shape.hidden, shape.vocabulary, bias=False) if stage.head else None
         self.tie()

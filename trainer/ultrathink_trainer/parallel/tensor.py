@@ -50,11 +50,14 @@ def split(model: Transformer, mesh: DeviceMesh) -> None:
         if model.shape.qk_norm:
             norm = SequenceParallel(sequence_dim=HEADS, use_local_output=True)
             styles |= {"attn.q_norm": norm, "attn.k_norm": norm}
-        if model.shape.moe is None:
+        if model.shape.post_norms:
+            norm = SequenceParallel(use_local_output=True)
+            styles |= {"attn_post_norm": norm, "mlp_post_norm": norm}
+        if not hasattr(block, "moe"):
             styles |= swiglu("mlp")
         else:
             styles |= {"moe.router": OwnTokens(), "moe.experts": OwnTokens()}
-            styles |= swiglu("moe.shared") if model.shape.moe.shared else {}
+            styles |= swiglu("moe.shared") if block.moe.shared is not None else {}
             block.moe.row_group = mesh.get_group()
         parallelize_module(block, mesh, styles)
     if model.embed is not None:

@@ -19,6 +19,15 @@ MODELS: dict[str, dict[str, Any]] = {
     "grouped queries, normed": {"preset": "moe-tiny", "kvHeads": 2, "qkNorm": True},
     "tied": {"preset": "dense-tiny", "tiedEmbeddings": True},
     "no shared expert": {"preset": "moe-tiny", "moe": {"shared": 0, "balance": "none"}},
+    "experts in the middle, dense at the ends": {"preset": "moe-tiny", "moe": {"layers": [1, 2]}},
+    "half of a head rotated, biases, a window, norms after": {
+        "preset": "dense-tiny",
+        "ropeFraction": 0.5,
+        "ropeScaling": {"kind": "linear", "factor": 2},
+        "attentionBias": True,
+        "windowSize": 12,
+        "postNorms": True,
+    },
     "two shared experts": {"preset": "moe-tiny", "moe": {"shared": 2, "experts": 4}},
 }
 
@@ -101,6 +110,17 @@ def test_no_position_sees_what_follows_it(model: dict[str, Any]) -> None:
         before, after = network(tokens), network(changed)
     torch.testing.assert_close(before[:, :10], after[:, :10], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(before[:, 10:], after[:, 10:])
+
+
+def test_no_position_sees_further_back_than_its_window() -> None:
+    network = ready(planned({"preset": "dense-tiny", "layers": 1, "windowSize": 3})).eval()
+    tokens = torch.randint(512, (2, 16), generator=torch.Generator().manual_seed(0))
+    changed = tokens.clone()
+    changed[:, 4] = (changed[:, 4] + 1) % 512
+    with torch.no_grad():
+        before, after = network(tokens), network(changed)
+    seen = [(before[:, t] - after[:, t]).abs().max().item() > 1e-6 for t in range(16)]
+    assert [t for t in range(16) if seen[t]] == [4, 5, 6]
 
 
 def test_the_first_loss_is_that_of_a_guess() -> None:
