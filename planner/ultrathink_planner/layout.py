@@ -2,11 +2,14 @@
 
 from functools import cache
 from itertools import pairwise
+from math import prod
 
 from ultrathink_planner.parameters import Parameter, parameters
 from ultrathink_planner.plan import MemoryBytes, Mesh, RankMemory, Stage
 from ultrathink_planner.shape import ModelShape
 
+STACKED = ".experts."
+"""In the name of a parameter whose first dimension is the expert."""
 BYTES = {"fp32": 4, "fp64": 8}
 ADAMW_MOMENTS = 2
 ADAMW_STEP_BYTES = 4
@@ -76,12 +79,13 @@ def optimizer_bytes(parameter_bytes: int, tensors: int) -> int:
 
 
 def _largest_shard(parameter: Parameter, mesh: Mesh) -> int:
-    """Elements of the first rank: cut over tensor on its dimension, then over data on the first."""
+    """Elements of the first rank: cut over tensor on its dimension, then over data on the first. A stack of experts is
+    cut over expert, then over all other ranks of the stage, on the first dimension both times."""
     shape = list(parameter.shape)
+    if STACKED in parameter.name:
+        shape[0] = -(-(shape[0] // mesh.expert) // (mesh.stage_ranks // mesh.expert))
+        return prod(shape)
     if parameter.tensor_dim is not None:
         shape[parameter.tensor_dim] = -(-shape[parameter.tensor_dim] // mesh.tensor)
     shape[0] = -(-shape[0] // mesh.data)
-    size = 1
-    for extent in shape:
-        size *= extent
-    return size
+    return prod(shape)

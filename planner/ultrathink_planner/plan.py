@@ -13,6 +13,14 @@ class Mesh(Section):
     pipeline: int = Field(description="Ranks that hold different layers.")
     data: int = Field(description="Ranks that see different rows; parameters are sharded over them.")
     tensor: int = Field(description="Ranks that share one matrix.")
+    expert: int = Field(
+        default=1, description="Ranks of a stage that hold different experts; borrowed from the others."
+    )
+
+    @property
+    def stage_ranks(self) -> int:
+        """Ranks that hold the same layers."""
+        return self.data * self.tensor
 
 
 class Parameters(Section):

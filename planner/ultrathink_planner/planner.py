@@ -125,7 +125,12 @@ def _mesh(spec: JobSpec) -> Mesh:
                 fix=f"set parallelism.data: {data} or leave it out, or change workers.count",
             )
         )
-    return Mesh(pipeline=spec.parallelism.pipeline, data=data, tensor=spec.parallelism.tensor)
+    return Mesh(
+        pipeline=spec.parallelism.pipeline,
+        data=data,
+        tensor=spec.parallelism.tensor,
+        expert=spec.parallelism.expert,
+    )
 
 
 def _model_problems(spec: JobSpec, shape: ModelShape) -> list[Problem]:
@@ -220,6 +225,17 @@ def _cut_problems(spec: JobSpec, shape: ModelShape, mesh: Mesh) -> list[Problem]
     for name, width in widths.items():
         if width % mesh.tensor:
             problems.append(_tensor(f"spec.model.{name}", name, width, mesh.tensor))
+    if mesh.expert > 1 and (shape.moe is None or shape.moe.experts % mesh.expert or mesh.stage_ranks % mesh.expert):
+        experts = shape.moe.experts if shape.moe else 0
+        problems.append(
+            Problem(
+                code="UTK0141",
+                field="spec.parallelism.expert",
+                message=f"{mesh.expert} does not divide both {experts} experts and a stage's {mesh.stage_ranks} ranks",
+                why="each rank of an expert group holds the same number of experts",
+                fix="choose a common divisor of the two, or leave parallelism.expert out",
+            )
+        )
     if mesh.pipeline > shape.layers:
         problems.append(
             Problem(

@@ -53,6 +53,7 @@ ONLY_ALONE: dict[str, dict[str, Any]] = {
     "sigmoid router, weights as they are, no shared expert, no balance": {
         "moe": EXPERTS | {"router": "sigmoid", "normTopK": False, "shared": 0, "balance": "none"}
     },
+    "six experts": {"moe": EXPERTS | {"experts": 6}},
     "sigmoid router with groups, temperature, scale, micro balance": {
         "moe": EXPERTS
         | {"router": "sigmoid", "groups": 4, "topGroups": 2, "temperature": 2.0, "routedScale": 1.5, "balance": "micro"}

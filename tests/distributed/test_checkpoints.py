@@ -43,10 +43,19 @@ def test_a_killed_run_goes_on_bit_by_bit_as_if_nothing_had_happened(name: str, t
     assert rest.finishes == [("completed", STEPS)] * plan.world_size
 
 
-@pytest.mark.parametrize("name", ["data 2, tensor 2", "pipeline 2, data 2", "pipeline 2, tensor 2"])
-def test_another_layout_restores_the_same_state_bit_by_bit_and_goes_on(name: str, tmp_path: Path) -> None:
+MOVES: dict[str, tuple[Layout, Layout]] = {
+    "data and tensor": (LAYOUTS["data 2, tensor 2"], LAYOUTS["data 4"]),
+    "pipeline and data": (LAYOUTS["pipeline 2, data 2"], LAYOUTS["data 4"]),
+    "pipeline and tensor": (LAYOUTS["pipeline 2, tensor 2"], LAYOUTS["data 4"]),
+    "expert 2 and expert 4": ({"data": 2, "expert": 2}, {"data": 2, "tensor": 2, "expert": 4}),
+    "expert and none": ({"data": 4, "expert": 2}, LAYOUTS["pipeline 2"]),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_another_layout_restores_the_same_state_bit_by_bit_and_goes_on(move: str, tmp_path: Path) -> None:
     """Saved by one layout, restored by another, saved again at once: the same bytes, moments and biases included."""
-    first, second = planned(LAYOUTS[name], precision="fp64"), planned(LAYOUTS["data 4"], precision="fp64")
+    first, second = (planned(layout, precision="fp64") for layout in MOVES[move])
     attempt(first, tmp_path, 1, on_record=stop_after(3))
     saved = read_whole(tmp_path, 3)
 

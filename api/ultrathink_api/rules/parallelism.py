@@ -59,6 +59,24 @@ PARALLELISM: tuple[Rule, ...] = (
         fix="set parallelism.pipeline to at most model.layers",
     ),
     Rule(
+        code="UTK0141",
+        at="spec",
+        field="spec.parallelism.expert",
+        cel=f"(({_WORLD}) % self.parallelism.pipeline != 0 || "
+        f"({_WORLD}) / self.parallelism.pipeline % self.parallelism.expert == 0) && "
+        "(!has(self.model.moe) || !has(self.model.moe.experts) || "
+        "self.model.moe.experts % self.parallelism.expert == 0)",
+        holds=lambda spec: (
+            (
+                _world(spec) % spec.parallelism.pipeline != 0
+                or _world(spec) // spec.parallelism.pipeline % spec.parallelism.expert == 0
+            )
+            and (spec.model.moe is None or divides(spec.parallelism.expert, spec.model.moe.experts))
+        ),
+        message="parallelism.expert must divide the ranks that hold the same layers, and the number of experts",
+        fix="choose a common divisor of world size / pipeline and moe.experts as parallelism.expert",
+    ),
+    Rule(
         code="UTK0119",
         at="spec",
         field="spec.model.tiedEmbeddings",

@@ -19,6 +19,14 @@ class ParallelismSpec(Section):
         ge=1,
         le=64,
     )
+    expert: int = setting(
+        "Ranks that hold different experts, out of those that hold the same layers: divides their number, data x "
+        "tensor, and the number of experts. Costs two exchanges of tokens a block. Default: 1.",
+        effect="restart",
+        default=1,
+        ge=1,
+        le=1_024,
+    )
     pipeline: int = setting(
         "Ranks that hold different layers; at most layers. Default: 1.", effect="restart", default=1, ge=1, le=128
     )

@@ -140,7 +140,9 @@ def _shown(made: Plan) -> PlanStatus:
     return PlanStatus(
         world_size=made.world_size,
         steps=made.steps,
-        mesh=MeshStatus(pipeline=made.mesh.pipeline, data=made.mesh.data, tensor=made.mesh.tensor),
+        mesh=MeshStatus(
+            pipeline=made.mesh.pipeline, data=made.mesh.data, tensor=made.mesh.tensor, expert=made.mesh.expert
+        ),
         parameters=ParametersStatus(total=made.parameters.total, active=made.parameters.active),
         digest=made.digest,
     )

@@ -11,12 +11,11 @@ import torch
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
+from ultrathink_planner.layout import STACKED
+
 from .layers import Rotary
 from .moe import MoE
 from .transformer import Transformer
-
-STACKED = ".experts."
-"""Parameters whose first dimension is the expert are drawn expert by expert, so that a rank draws only its own."""
 
 
 def initialise(model: Transformer, seed: int) -> None:
@@ -36,7 +35,7 @@ def fill(parameter: torch.Tensor, name: str, seed: int, layers: int) -> None:
         target = parameter.to_local()
     if target.numel() == 0:
         return
-    if STACKED in name:
+    if STACKED in name:  # expert by expert, so that a rank draws only its own
         for index, part in enumerate(target):
             expert = offset[0] + index
             part.copy_(window(draw(parameter.shape[1:], name, seed, layers, expert), offset[1:], part.shape))

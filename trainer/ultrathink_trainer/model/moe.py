@@ -1,19 +1,21 @@
 """Mixture of experts: routed rows, stacked experts, a shared expert; dropless unless a capacity is asked for."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from ultrathink_planner import MoEShape
 
 from .auxiliary import StepFacts, attach, global_loss, micro_loss, rows_per_expert, z_loss
 from .kernels import grouped_linear
 from .layers import SwiGLU
-from .router import Choice, Router, local
+from .router import Choice, Router
 
 # Shapes: B rows, T positions, N = B*T tokens, H hidden, F an expert's intermediate, E experts,
 # S experts chosen for a token, M = N*S slots, R <= M routed rows sorted by expert.
@@ -56,6 +58,11 @@ def spread(y_RH: torch.Tensor, order_R: torch.Tensor, slots: int) -> torch.Tenso
     return y_MH.index_copy_(0, order_R, y_RH)
 
 
+Compute = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Exchange = Callable[[torch.Tensor, torch.Tensor, Compute], torch.Tensor]
+"""Computes rows on the ranks that hold their experts; without one this rank holds all experts itself."""
+
+
 class Experts(nn.Module):
     """The experts' SwiGLU MLPs as two stacked weights; gate comes first in gate_up."""
 
@@ -64,9 +71,22 @@ class Experts(nn.Module):
         self.gate_up = nn.Parameter(torch.empty(moe.experts, 2 * moe.intermediate, hidden))
         self.down = nn.Parameter(torch.empty(moe.experts, hidden, moe.intermediate))
 
+        self.exchange: Exchange | None = None
+
     def forward(self, x_RH: torch.Tensor, counts_E: torch.Tensor) -> torch.Tensor:
-        gate_RF, up_RF = grouped_linear(x_RH, local(self.gate_up), counts_E).chunk(2, dim=-1)
-        return grouped_linear(F.silu(gate_RF) * up_RF, local(self.down), counts_E)
+        if self.exchange is None:
+            return self.compute(x_RH, counts_E)
+        return self.exchange(x_RH, counts_E, self.compute)
+
+    def compute(self, x_RH: torch.Tensor, counts_E: torch.Tensor) -> torch.Tensor:
+        """The experts that this rank has, on rows sorted by them."""
+        gate_RF, up_RF = grouped_linear(x_RH, mine(self.gate_up), counts_E).chunk(2, dim=-1)
+        return grouped_linear(F.silu(gate_RF) * up_RF, mine(self.down), counts_E)
+
+
+def mine(weight: torch.Tensor) -> torch.Tensor:
+    """This rank's experts; FSDP has gathered what else was cut."""
+    return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
 class MoE(nn.Module):

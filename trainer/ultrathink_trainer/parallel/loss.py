@@ -8,7 +8,7 @@ from torch.distributed.tensor import DTensor, Replicate
 
 from ..data.loader import IGNORED
 from ..optim.adamw import shard_of
-from .mesh import World
+from .mesh import REST, World
 
 
 def loss_sum(logits_BTV: torch.Tensor, labels_BT: torch.Tensor) -> torch.Tensor:
@@ -39,6 +39,8 @@ def replicated_over_tensor(parameter: torch.Tensor) -> bool:
     if not isinstance(parameter, DTensor):
         return True
     names = parameter.device_mesh.mesh_dim_names or ()
+    if REST in names:  # experts are cut over all ranks of the stage
+        return False
     return "tensor" not in names or isinstance(parameter.placements[names.index("tensor")], Replicate)
 
 

@@ -1,4 +1,4 @@
-"""The ranks' arrangement: pipeline outermost, then data, tensor innermost."""
+"""The ranks' arrangement: pipeline outermost, then data, tensor innermost; experts borrow the ranks of a stage."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,8 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from ultrathink_planner import Mesh, Plan, Stage
 
 AXES = ("pipeline", "data", "tensor")
+EXPERT, REST = "expert", "rest"
+"""Axes of the experts' own mesh."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,9 @@ class World:
     """This rank's place among the others. Needs an initialised default process group, even alone."""
 
     mesh: DeviceMesh
+    experts: DeviceMesh
+    """The same ranks once more, as (pipeline, rest, expert): neighbours on `expert` hold different experts, those on
+    `rest` parts of the same."""
     stage_group: dist.ProcessGroup
     """The ranks of this stage that hold different tokens."""
     control_group: dist.ProcessGroup
@@ -44,7 +49,9 @@ class World:
 def build_world(mesh: Mesh, device: torch.device) -> World:
     """Called by all ranks of the default process group together."""
     shape = (mesh.pipeline, mesh.data, mesh.tensor)
-    assert dist.get_world_size() == mesh.pipeline * mesh.data * mesh.tensor, "the plan is for another world size"
+    assert dist.get_world_size() == mesh.pipeline * mesh.stage_ranks, "the plan is for another world size"
     cube = init_device_mesh(device.type, shape, mesh_dim_names=AXES)
+    borrowed = (mesh.pipeline, mesh.stage_ranks // mesh.expert, mesh.expert)
+    experts = init_device_mesh(device.type, borrowed, mesh_dim_names=("pipeline", REST, EXPERT))
     stage_group = cube["data", "tensor"]._flatten("stage").get_group()
-    return World(cube, stage_group, dist.new_group(backend="gloo"), device)
+    return World(cube, experts, stage_group, dist.new_group(backend="gloo"), device)

@@ -7,6 +7,7 @@ from ultrathink_planner import Plan
 from ..model.initialise import initialise
 from ..model.transformer import Transformer
 from .data import shard
+from .expert import spread_experts
 from .mesh import World
 from .tensor import split
 
@@ -25,8 +26,10 @@ def build_model(plan: Plan, world: World) -> Transformer:
 
 
 def parallelize(model: Transformer, world: World) -> None:
-    """Tensor and sequence, then data. (Expert, activation checkpointing and compilation belong between them.)"""
+    """Tensor and sequence, expert, then data. (Activation checkpointing and compilation belong between them.)"""
     if world.size("tensor") > 1:
         split(model, world.mesh["tensor"])
     # A pipeline's stage runs many micro-batches: to gather its parameters for each would cost more than it frees.
-    shard(model, world.mesh["data"], reshard_after_forward=world.size("pipeline") == 1)
+    reshard = world.size("pipeline") == 1
+    spread_experts(model, world, reshard_after_forward=reshard)
+    shard(model, world.mesh["data"], reshard_after_forward=reshard)

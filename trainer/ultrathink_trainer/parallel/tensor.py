@@ -34,7 +34,7 @@ class OwnTokens(ParallelStyle):
 
 
 def split(model: Transformer, mesh: DeviceMesh) -> None:
-    """Apply to a stage; the experts stay whole on every tensor rank."""
+    """Apply to a stage; the experts are cut elsewhere."""
     # The logits are a view of a DTensor; nobody writes into them, so FSDP's warning is about nothing.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     for block in model.layers.values():
@@ -56,7 +56,7 @@ def split(model: Transformer, mesh: DeviceMesh) -> None:
         if not hasattr(block, "moe"):
             styles |= swiglu("mlp")
         else:
-            styles |= {"moe.router": OwnTokens(), "moe.experts": OwnTokens()}
+            styles |= {"moe.router": OwnTokens()}
             styles |= swiglu("moe.shared") if block.moe.shared is not None else {}
             block.moe.row_group = mesh.get_group()
         parallelize_module(block, mesh, styles)
