@@ -21,6 +21,9 @@ COMMANDS = (
 )
 """Each is `main` in the module of its name below utk.commands; its docstring is its help."""
 
+GROUPS = ("checkpoints", "data", "tokenizer")
+"""Each is `app` in the module of its name."""
+
 DEBUG = "UTK_DEBUG"
 PLUGIN = "kubectl-utk"
 PYTHON_NAMES = {"list": "list_", "help": "help_"}
@@ -39,8 +42,8 @@ def build() -> typer.Typer:
     for name in COMMANDS:
         module = import_module(f"utk.commands.{PYTHON_NAMES.get(name, name)}")
         app.command(name)(command(module.main))
-    checkpoints = import_module("utk.commands.checkpoints")
-    app.add_typer(checkpoints.app, name="checkpoints")
+    for name in GROUPS:
+        app.add_typer(import_module(f"utk.commands.{name}").app, name=name)
     return app
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ultrathink_api.errors import CODES, Problem
 from utk import exits
-from utk.main import COMMANDS, called_as
+from utk.main import COMMANDS, GROUPS, called_as
 
 Utk = Callable[..., Any]
 
@@ -106,7 +106,7 @@ def test_a_mistyped_command_is_suggested(utk: Utk) -> None:
 def test_help_lists_what_there_is_and_nothing_else(utk: Utk, capsys: pytest.CaptureFixture[str]) -> None:
     assert utk("--help").code == 0
     listed = re.findall(r"^  ([a-z]+)  ", capsys.readouterr().out, re.MULTILINE)
-    assert listed == [*COMMANDS, "checkpoints"]
+    assert listed == [*COMMANDS, *GROUPS]
 
 
 def test_a_bug_is_said_without_a_traceback(utk: Utk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,16 +11,13 @@ from . import index as indexes
 from .index import Index, ShardEntry, Split
 from .shards import encode
 
-SHARD_TOKENS = 1 << 27
-"""256 MiB of two-byte tokens: few enough to list, small enough to copy again."""
-
 Tokens = "numpy.ndarray[tuple[int], numpy.dtype[numpy.unsignedinteger]]"
 
 
 class SplitWriter:
     """Cuts a stream of tokens into shards of one size; only the last may be shorter."""
 
-    def __init__(self, store: Store, name: str, dtype: str, tokenizer: str, shard_tokens: int = SHARD_TOKENS) -> None:
+    def __init__(self, store: Store, name: str, dtype: str, tokenizer: str, shard_tokens: int) -> None:
         self._store, self._name, self._dtype, self._tokenizer = store, name, dtype, tokenizer
         self._shard_tokens = shard_tokens
         self._waiting: list[Tokens] = []
