@@ -37,7 +37,17 @@ def test_every_step_is_told_with_all_that_the_contract_names(tmp_path: Path) -> 
     assert [record["step"] for record in steps] == [1, 2, 3, 4]
     assert [record["tokens"] for record in steps] == [128, 256, 384, 512]
     for record in steps:
-        assert set(record) == {"event", "step", "loss", "tokens", "tokensPerSecond", "gradNorm", "lr", "moe"}
+        assert set(record) == {
+            "event",
+            "step",
+            "loss",
+            "tokens",
+            "tokensPerSecond",
+            "gradNorm",
+            "lr",
+            "dataWaitSeconds",
+            "moe",
+        }
         assert set(record["moe"]) == {"entropy", "maxLoad", "dropped", "dead"}
         assert 0 < record["moe"]["entropy"] <= 1 <= record["moe"]["maxLoad"]
         assert record["moe"]["dropped"] == 0

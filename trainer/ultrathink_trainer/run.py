@@ -53,13 +53,15 @@ class Kill(Protocol):
 
 @dataclass(frozen=True)
 class Word:
-    """What all ranks agreed on in a step: true if it is true for any of them; `load` is the worst of all stages."""
+    """What all ranks agreed on in a step: true if it is true for any of them; `load` is the worst of all stages, and
+    `waited` the longest that one of them waited for its rows, in seconds."""
 
     stop: bool
     save: bool
     busy: bool
     skip: bool
     load: Load | None
+    waited: float
 
 
 @dataclass
@@ -94,16 +96,16 @@ class Run:
                 self.emit({"event": "chaos", "fault": name, "rank": fault.rank, "step": step})
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def agree(self, step: int, measured: Measured) -> Word:
+    def agree(self, step: int, measured: Measured, waited: float) -> Word:
         """One small max-reduce on CPU. Clocks are read on rank 0 only."""
         load = measured.load
         worst = (-load.entropy, load.max_load, load.dropped, float(load.dead)) if load else (float("-inf"),) * 4
         facts = (self.control.stop, self._save_is_due(step), self.checkpoints.busy, not measured.finite)
-        word = torch.tensor([*map(float, facts), *worst], dtype=torch.float64)
+        word = torch.tensor([*map(float, facts), *worst, waited], dtype=torch.float64)
         dist.all_reduce(word, op=dist.ReduceOp.MAX, group=self.world.control_group)
-        stop, save, busy, skip, entropy, max_load, dropped, dead = word.tolist()
+        stop, save, busy, skip, entropy, max_load, dropped, dead, longest = word.tolist()
         agreed = None if entropy == float("-inf") else Load(-entropy, max_load, dropped, int(dead))
-        return Word(bool(stop), bool(save), bool(busy), bool(skip), agreed)
+        return Word(bool(stop), bool(save), bool(busy), bool(skip), agreed, longest)
 
     def _save_is_due(self, step: int) -> bool:
         every = self.plan.checkpoint
@@ -132,6 +134,7 @@ class Run:
             "tokensPerSecond": self.plan.batch.tokens / max(self.clock() - self._step_began, 1e-9),
             "gradNorm": measured.grad_norm,
             "lr": lr,
+            "dataWaitSeconds": word.waited,
         }
         moe = self.plan.model.moe
         if moe is not None and moe.balance in ("global", "micro"):

@@ -8,6 +8,7 @@ import math
 
 from .checkpoint.checkpoints import Failed
 from .checkpoint.progress import Progress
+from .data.feed import Feed
 from .data.loader import Cursor, Loader
 from .data.rows import Source
 from .data.source import open_source
@@ -34,6 +35,7 @@ def train(run: Run) -> Finish:
         access=run.access,
     )
     loader = Loader(source, plan.batch.rows, rank=world.at("data"), ranks=world.size("data"))
+    feed = Feed(loader, run.clock)
     engine = Engine(plan, world)
     progress = restore(run, engine, source)
 
@@ -41,9 +43,9 @@ def train(run: Run) -> Finish:
         step = progress.step + 1
         run.begin(step)
 
-        rows, cursor = loader.next(progress.cursor)
+        rows, cursor = feed.next(progress.cursor)
         measured = engine.forward_backward(rows)
-        word = run.agree(step, measured)
+        word = run.agree(step, measured, feed.waited)
         lr = learning_rate(step, peak=plan.optimizer.lr, steps=plan.steps, schedule=plan.schedule)
         if not word.skip:  # a non-finite step changes nothing, on any rank
             engine.update(lr, measured.grad_norm)
@@ -60,6 +62,7 @@ def train(run: Run) -> Finish:
         if word.save:
             save(run, engine, progress, busy=word.busy)
 
+    feed.close()
     save_last(run, engine, progress)
     return Finish("completed" if progress.step >= plan.steps else "stopped", progress.step)
 

@@ -71,6 +71,9 @@ class Shard:
 class Blocks(Protocol):
     """Bytes of checked blocks."""
 
+    far: bool
+    """Whether it pays to say beforehand what will be read."""
+
     def want(self, blocks: Sequence[tuple[Shard, int]]) -> None:
         """These will be read at once."""
         ...
@@ -81,8 +84,10 @@ class Blocks(Protocol):
 class LocalBlocks:
     """Shards that lie on a disk of this machine: read where they lie."""
 
+    far = False
+
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._prefix = f"{root}/"
         self._files = _Files()
         self._sound: set[tuple[str, int]] = set()
 
@@ -95,7 +100,7 @@ class LocalBlocks:
             self._sound.add((shard.file, block))
         at = HEADER_BYTES + block * BLOCK_BYTES
         try:
-            data = self._files.read(self._root / shard.file, at + start, stop - start)
+            data = self._files.read(self._prefix + shard.file, at + start, stop - start)
         except OSError as error:
             raise unfit_shard(shard.uri, shard.field, error.strerror or str(error)) from error
         if len(data) != stop - start:
@@ -105,6 +110,8 @@ class LocalBlocks:
 
 class CachedBlocks:
     """Shards in a bucket: blocks of them in a folder of bounded size."""
+
+    far = True
 
     def __init__(self, folder: Path, limit: int = CACHE_BYTES) -> None:
         self._folder, self._limit = folder, limit
@@ -124,7 +131,7 @@ class CachedBlocks:
             if name not in self._sound:
                 self._ensure(shard, block)
             try:
-                return self._files.read(self._folder / name, start, stop - start)
+                return self._files.read(f"{self._folder}/{name}", start, stop - start)
             except FileNotFoundError:  # another rank made room
                 self._sound.discard(name)
 
@@ -176,9 +183,9 @@ class _Files:
     """A few open files; reads at a place, from any thread."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[Path, int] = OrderedDict()
+        self._open: OrderedDict[str, int] = OrderedDict()
 
-    def read(self, path: Path, start: int, length: int) -> bytes:
+    def read(self, path: str, start: int, length: int) -> bytes:
         handle = self._open.pop(path, None)
         if handle is None:
             handle = os.open(path, os.O_RDONLY)
@@ -187,7 +194,7 @@ class _Files:
         finally:
             self._keep(path, handle)
 
-    def _keep(self, path: Path, handle: int) -> None:
+    def _keep(self, path: str, handle: int) -> None:
         other = self._open.pop(path, None)
         if other is not None and other != handle:
             os.close(other)

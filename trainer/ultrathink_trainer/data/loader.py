@@ -82,6 +82,10 @@ class Loader:
         indices, cursor = cursor.take(self.rows)
         return self._read(self.source.rows, indices), cursor
 
+    def after(self, cursor: Cursor) -> Cursor:
+        """Where the next global batch ends; reads nothing."""
+        return cursor.take(self.rows)[1]
+
     def held_out(self, batch: int) -> Rows:
         """This rank's rows of a held-out batch."""
         return self._read(self.source.held_out_rows, list(range(batch * self.rows, (batch + 1) * self.rows)))

@@ -8,11 +8,15 @@ store is asked for long pieces and a cache of fixed size is enough, whatever the
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import isqrt
 
 WINDOW_CHUNKS = 64
 """Chunks whose rows are mixed: 64 MiB of tokens."""
-ROUNDS = 4
-"""Of the Feistel network; four make a random permutation of what a round makes random."""
+TURNS = 2
+"""Of the Feistel network, two rounds each; four rounds make a random permutation of what a round makes random."""
+KEPT = 1 << 14
+"""Keys and places that are remembered: they are asked for once a row, and change once a window or a pass."""
 _MASK = (1 << 64) - 1
 _ODD = 0x9E3779B97F4A7C15
 
@@ -32,17 +36,20 @@ def _mix(value: int) -> int:
 def permuted(index: int, size: int, key: int) -> int:
     """Where a keyed permutation of range(size) takes `index`."""
     assert 0 <= index < size
-    if size == 1:
-        return 0
-    half = ((size - 1).bit_length() + 1) // 2
-    mask = (1 << half) - 1
-    while True:  # of at most four times as many numbers as there are, until one of ours comes out
-        left, right = index >> half, index & mask
-        for number in range(ROUNDS):
-            left, right = right, left ^ (_mix(right + key + number * _ODD & _MASK) & mask)
-        index = left << half | right
+    columns = isqrt(size - 1) + 1
+    lines = -(-size // columns)
+    while True:  # through a rectangle that is hardly larger than what there is, until one of ours comes out
+        line, column = divmod(index, columns)
+        for turn in range(TURNS):
+            line = (line + _mix(column + key + turn * _ODD & _MASK)) % lines
+            column = (column + _mix(line ^ key ^ (turn + 1) * _ODD & _MASK)) % columns
+        index = line * columns + column
         if index < size:
             return index
+
+
+_key_of_pass = lru_cache(KEPT)(key_of)
+_place_of_chunk = lru_cache(KEPT)(permuted)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Shuffle:
     def row(self, index: int) -> int:
         """The row that comes as number `index`, over all passes."""
         turn, at = divmod(index, self.rows)
-        key = key_of(self.name, turn)
+        key = _key_of_pass(self.name, turn)
         chunks = self.rows // self.chunk
         window = at // (WINDOW_CHUNKS * self.chunk)
         last = max(0, (chunks - 1) // WINDOW_CHUNKS)
@@ -65,11 +72,11 @@ class Shuffle:
         first = window * WINDOW_CHUNKS
         here = min(WINDOW_CHUNKS, chunks - first)
         size = self.rows - first * self.chunk if window == last else here * self.chunk
-        inside = permuted(at - first * self.chunk, size, _mix(key + window & _MASK))
+        inside = permuted(at - first * self.chunk, size, key + window & _MASK)
         if inside >= here * self.chunk:
             return chunks * self.chunk + inside - here * self.chunk
         place, row = divmod(inside, self.chunk)
-        return permuted(first + place, chunks, _mix(key ^ _ODD)) * self.chunk + row
+        return _place_of_chunk(first + place, chunks, key ^ _ODD) * self.chunk + row
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,8 @@ class Stretch:
         self._blocks, self._shards = blocks, shards
         self._starts = [0, *accumulate(shard.header.tokens for shard in shards)]
         self.tokens = self._starts[-1]
+        self.far = blocks.far
+        self._dtype = numpy.dtype(f"<u{shards[0].header.token_bytes}" if shards else "<u2")
 
     def pieces(self, first: int, last: int) -> list[tuple[Shard, int, int, int]]:
         """(shard, block, first byte, byte after the last one) of tokens first:last."""
@@ -80,9 +82,8 @@ class Stretch:
         self._blocks.want([(shard, block) for span in spans for shard, block, _, _ in self.pieces(*span)])
 
     def read(self, first: int, last: int) -> "numpy.ndarray[tuple[int], numpy.dtype[numpy.unsignedinteger]]":
-        pieces = self.pieces(first, last)
-        data = b"".join([self._blocks.read(*piece) for piece in pieces])
-        return numpy.frombuffer(data, f"<u{pieces[0][0].header.token_bytes}")
+        data = [self._blocks.read(*piece) for piece in self.pieces(first, last)]
+        return numpy.frombuffer(data[0] if len(data) == 1 else b"".join(data), self._dtype)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class TokenRows:
         places = [self._quotas.at(index) for index in indices]
         spans = [(splits[domain].stretch, splits[domain].span(at)) for domain, at in places]
         for split in splits:
-            split.stretch.want([span for stretch, span in spans if stretch is split.stretch])
+            if split.stretch.far:
+                split.stretch.want([span for stretch, span in spans if stretch is split.stretch])
         rows = numpy.empty((len(indices), self.length + 1), numpy.int64)
         for row, (stretch, span) in zip(rows, spans, strict=True):
             row[:] = stretch.read(*span)

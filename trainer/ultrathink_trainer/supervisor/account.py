@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-BUCKETS = ("productive", "startup", "restore", "replay", "checkpointStall", "eval", "other")
+BUCKETS = ("productive", "startup", "restore", "replay", "checkpointStall", "dataWait", "eval", "other")
 """The buckets of the API's status that have a source."""
 
 
@@ -21,8 +21,11 @@ class Account:
         """The furthest step that was ever seen."""
         return self._high
 
-    def step(self, step: int, now: float) -> None:
-        """A step is done: new work, or work done again. The first one of an attempt ends its start-up."""
+    def step(self, step: int, now: float, waited: float = 0.0) -> None:
+        """A step is done: new work, or work done again; so many of its seconds it waited for data. The first one of an
+        attempt ends its start-up."""
+        if self._running:
+            self._spend("dataWait", min(now, self._mark + waited))
         bucket = "startup" if not self._running else "productive" if step > self._high else "replay"
         self._spend(bucket, now)
         self._running = True

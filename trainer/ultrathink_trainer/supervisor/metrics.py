@@ -17,6 +17,7 @@ _STEP_GAUGES = {
     "tokensPerSecond": ("tokens_per_second", "Speed of the last step."),
     "gradNorm": ("grad_norm", "Norm of the gradient before clipping."),
     "lr": ("lr", "Learning rate."),
+    "dataWaitSeconds": ("data_wait_seconds", "How long the last step waited for data, slowest rank."),
     "auxLoss": ("aux_loss", "Balance loss, apart from the loss."),
 }
 _MOE_GAUGES = {

@@ -73,7 +73,7 @@ class Observer:
                     self._fault_at = None
                 seconds = None if self._last_step_at is None else now - self._last_step_at
                 self._last_step_at = now
-                self.account.step(record["step"], now)
+                self.account.step(record["step"], now, record.get("dataWaitSeconds", 0.0))
             case "checkpoint" if current:
                 self.account.stalled(record["stallSeconds"], now)
             case "eval" if current:

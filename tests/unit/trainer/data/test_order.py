@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ultrathink_trainer.data.order import WINDOW_CHUNKS, Quotas, Shuffle, permuted
@@ -53,7 +53,7 @@ def test_rows_are_spread_as_by_chance() -> None:
     assert all(60 <= count <= 140 for count in tenths.values()), "100 each, with a standard deviation of 9"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6))
 def test_quotas_are_exact_and_each_domain_is_read_in_order(weights: list[int]) -> None:
     quotas, total = Quotas.of(weights), sum(weights)

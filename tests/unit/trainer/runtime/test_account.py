@@ -1,7 +1,7 @@
 """Where the time went: buckets that sum to wall time, whatever happens."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ultrathink_trainer.supervisor.account import BUCKETS, Account, ratio
@@ -24,6 +24,7 @@ def test_a_run_with_one_fault_is_told_apart() -> None:
             "restore": 0.5,
             "replay": 1.0,
             "checkpointStall": 0.0,
+            "dataWait": 0.0,
             "eval": 0.0,
             "other": 0.75,
         }
@@ -37,6 +38,15 @@ def test_a_stall_is_taken_out_of_the_step_that_waited() -> None:
     account.step(2, 2.0)
     seconds = account.close(2.0)
     assert (seconds["checkpointStall"], seconds["productive"]) == pytest.approx((0.4, 0.6))
+
+
+def test_waiting_for_data_is_taken_out_of_the_step_that_waited() -> None:
+    account = Account(0.0)
+    account.step(1, 1.0, waited=0.5)
+    account.step(2, 2.0, waited=0.3)
+    account.step(3, 3.0, waited=7.0)
+    seconds = account.close(3.0)
+    assert (seconds["dataWait"], seconds["startup"], seconds["productive"]) == pytest.approx((1.3, 1.0, 0.7))
 
 
 def test_what_an_earlier_supervisor_spent_is_carried_on() -> None:
@@ -58,6 +68,7 @@ def test_nothing_kept_is_no_goodput() -> None:
     assert ratio(dict.fromkeys(BUCKETS, 0.0)) == 0.0
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.sampled_from(["step", "restored", "stalled", "evaluated", "ended"]), st.floats(0, 10)), max_size=40
@@ -70,7 +81,7 @@ def test_the_buckets_sum_to_wall_time(history: list[tuple[str, float]]) -> None:
         now += passed
         match kind:
             case "step":
-                account.step(place % 7, now)
+                account.step(place % 7, now, waited=1.5)
             case "restored":
                 account.restored(3.0, now)
             case "stalled":
