@@ -90,6 +90,8 @@ class S3Store:
             except self._client.exceptions.ClientError as error:
                 if answer_code(error) in _GONE:
                     return None
+                if answer_code(error) == "403":  # the answer to a HEAD has no body, so it cannot say why
+                    self.read(key, 0, 1)
                 raise
         return Entry(key, int(answer["ContentLength"]), answer["LastModified"])
 
