@@ -9,6 +9,8 @@ from typing import Any
 from distributed.ranks import DEADLINE_SECONDS, run_ranks
 from ultrathink_planner import Plan
 from ultrathink_store import JobStore, Start, open_job
+from ultrathink_trainer.agent.memory import Memory
+from ultrathink_trainer.checkpoint.copies import Copies
 from ultrathink_trainer.run import Control, Run, open_run
 from ultrathink_trainer.train import train
 
@@ -77,9 +79,14 @@ def attempt(
     chaos: Sequence[Kill] = (),
     on_record: Callable[[Record, Control], None] | None = None,
     prepare: Callable[[Run], None] | None = None,
+    memory: Memory | None = None,
+    since: int = 1,
 ) -> Attempt:
-    """One attempt from restore to end. `on_record` sees rank 0's records and may wish for something."""
-    begin_attempt(place, epoch)
+    """One attempt from restore to end. `on_record` sees rank 0's records and may wish for something.
+
+    With `memory`, each step is copied there, and a copy of an attempt from `since` on may be gone on from.
+    """
+    parent = begin_attempt(place, epoch).epochs()[-1].start.parent
 
     def work(rank: int) -> tuple[list[Record], Any]:
         records: list[Record] = []
@@ -90,7 +97,18 @@ def attempt(
             if on_record:
                 on_record(record, control)
 
-        run = open_run(plan, job_store(place), epoch, emit=emit, clock=time.monotonic, control=control, chaos=chaos)
+        copies = Copies(memory.of(rank), every=1, run=plan.digest, rank=rank, since=since) if memory else None
+        run = open_run(
+            plan,
+            job_store(place),
+            epoch,
+            emit=emit,
+            clock=time.monotonic,
+            control=control,
+            chaos=chaos,
+            copies=copies,
+            parent=parent,
+        )
         if prepare:
             prepare(run)
         finish = train(run)

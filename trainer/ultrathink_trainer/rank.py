@@ -22,11 +22,13 @@ from ultrathink_api.causes import USER_ERROR_EXIT_CODE
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.protocol import RunConfig
 from ultrathink_planner import Plan
+from ultrathink_store import Start
+from ultrathink_trainer.checkpoint.copies import Copies
 from ultrathink_trainer.data.tokens import Access
 from ultrathink_trainer.run import Control, open_run
 from ultrathink_trainer.runtime import chaos
 from ultrathink_trainer.runtime.wire import ATOMIC, Message, encode, write_record
-from ultrathink_trainer.supervisor.ledger import open_store_of, storage_settings
+from ultrathink_trainer.supervisor.ledger import MEMORY_SINCE, open_store_of, storage_settings
 from ultrathink_trainer.train import train
 
 REFUSED_EXIT_CODE = 65
@@ -117,8 +119,10 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
 
     signal.signal(signal.SIGTERM, asked_to_stop)
     device = _join(config, epoch, rank, int(assignment["localRank"]))
+    start = Start.model_validate(assignment["start"])
+    plan = Plan.model_validate(config.plan)
     run = open_run(
-        Plan.model_validate(config.plan),
+        plan,
         open_store_of(config),
         epoch,
         emit=emit,
@@ -126,6 +130,8 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
         control=control,
         chaos=chaos.parse(assignment["chaos"], world_size=dist.get_world_size()),
         device=device,
+        copies=_copies(assignment, config, plan, start, rank),
+        parent=start.parent,
         access=Access(Path(config.directory) / DATA_FOLDER, storage_settings(config)),
     )
     finish = train(run)
@@ -133,6 +139,16 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
     # The others may still be in a collective: whoever leaves first must not look like a failure.
     dist.barrier()
     sys.stdout.flush()
+
+
+def _copies(assignment: Message, config: RunConfig, plan: Plan, start: Start, rank: int) -> Copies | None:
+    """The memory that the agent keeps for this rank."""
+    wanted, fds = config.spec.checkpoint.copies, assignment.get("copies")
+    if wanted is None or not fds:
+        return None
+    since = start.detail.get(MEMORY_SINCE)
+    run = f"{config.uid} {plan.digest} {plan.world_size}"
+    return Copies(fds, every=wanted.every, run=run, rank=rank, since=since if isinstance(since, int) else start.epoch)
 
 
 def _join(config: RunConfig, epoch: int, rank: int, local_rank: int) -> torch.device:

@@ -15,6 +15,7 @@ from ultrathink_store import CheckpointRef, JobStore
 from ultrathink_store.job import utc_now
 
 from .checkpoint.checkpoints import Checkpoints, Failed, Saved
+from .checkpoint.copies import Copies
 from .data.source import default_access
 from .data.tokens import Access
 from .model.balance import Load
@@ -77,6 +78,8 @@ class Run:
     control: Control = field(default_factory=Control)
     chaos: Sequence[Kill] = ()
     access: Access = field(default_factory=default_access)
+    parent: CheckpointRef | None = None
+    """The checkpoint that this attempt's START names."""
     _saved_at: float = 0.0
     _step_began: float = 0.0
 
@@ -153,7 +156,7 @@ class Run:
             }
         self.report(record)
 
-    def report_restored(self, step: int, ref: CheckpointRef, seconds: float) -> None:
+    def report_restored(self, step: int, ref: CheckpointRef | str, seconds: float) -> None:
         self.report({"event": "restored", "step": step, "uri": str(ref), "seconds": seconds})
 
     def report_saved(self, result: Saved | Failed | None) -> None:
@@ -189,8 +192,11 @@ def open_run(
     device: torch.device | None = None,
     access: Access | None = None,
     now: Callable[[], str] = utc_now,
+    copies: Copies | None = None,
+    parent: CheckpointRef | None = None,
 ) -> Run:
     """A run on the default process group, which must exist; all its ranks call this together."""
     world = build_world(plan.mesh, device or torch.device("cpu"))
     checkpoints = Checkpoints(store, epoch, plan, now=now, clock=clock)
-    return Run(plan, world, checkpoints, emit, clock, control or Control(), chaos, access or default_access())
+    checkpoints.copies = copies
+    return Run(plan, world, checkpoints, emit, clock, control or Control(), chaos, access or default_access(), parent)

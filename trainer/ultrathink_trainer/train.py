@@ -59,6 +59,7 @@ def train(run: Run) -> Finish:
         run.report_saved(run.checkpoints.result())
         if word.stop or step == plan.steps:
             break
+        copy(run, engine, progress)
         if word.save:
             save(run, engine, progress, busy=word.busy)
 
@@ -67,9 +68,20 @@ def train(run: Run) -> Finish:
     return Finish("completed" if progress.step >= plan.steps else "stopped", progress.step)
 
 
+def copy(run: Run, engine: Engine, progress: Progress) -> None:
+    """Keep the state in memory too, where that is asked for."""
+    if not run.checkpoints.copy(engine.tensors(), progress):
+        run.report({"event": "copiesLeftOut", "step": progress.step, "message": run.checkpoints.copies_left_out})
+
+
 def restore(run: Run, engine: Engine, source: Source) -> Progress:
     """Where the last attempt came to, or the beginning."""
     began = run.clock()
+    recalled = run.checkpoints.recall(engine.tensors(), source.fingerprint, run.parent)
+    if recalled is not None:
+        engine.optimizer.updates = recalled.updates
+        run.report_restored(recalled.step, "memory", run.clock() - began)
+        return recalled
     progress, ref = run.checkpoints.restore(engine.tensors(), source.fingerprint)
     if progress is None or ref is None:
         return Progress(step=0, tokens=0, updates=0, cursor=Cursor(source.fingerprint))

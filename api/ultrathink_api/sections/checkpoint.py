@@ -32,6 +32,18 @@ class KeepSpec(Section):
     )
 
 
+class CopiesSpec(Section):
+    """Copies of the state in the memory of the node that holds it."""
+
+    every: int = setting(
+        "Steps between two copies; 1 loses at most the step in flight. No default.",
+        effect="newCluster",
+        default=...,
+        ge=1,
+        le=1_000_000,
+    )
+
+
 class CheckpointSpec(Section):
     """Where state is kept, and how often."""
 
@@ -56,6 +68,11 @@ class CheckpointSpec(Section):
         "so does everything of a job that has ended. Default: Keep.",
         effect="inPlace",
         default="Keep",
+    )
+    copies: CopiesSpec | None = setting(
+        "Copies of the state in each node's own memory, so that the loss of a rank costs no trip to the store; they "
+        "take twice the size of the state, and are left out where they do not fit. Default: none are made.",
+        effect="newCluster",
     )
     grace_seconds: int = setting(
         "Seconds a pod may take for a last checkpoint when it is asked to stop. Default: 60.",

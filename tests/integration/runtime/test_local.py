@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from integration.runtime.conftest import STEPS, LocalRun, Start, wait_until_gone
+from integration.runtime.conftest import STEPS, LocalRun, Start, tiny_job, wait_until_gone
 from ultrathink_trainer.runtime import processes
 
 
@@ -41,6 +41,17 @@ def test_a_killed_rank_costs_steps_and_changes_no_loss(start: Start, undisturbed
     assert summary["goodput"]["seconds"]["replay"] > 0
 
 
+@pytest.mark.fault("F37")
+def test_with_copies_a_killed_rank_costs_only_the_step_in_flight(start: Start, undisturbed: LocalRun) -> None:
+    saves = {"every": {"steps": 20}, "copies": {"every": 1}}
+    run = start(job=tiny_job(checkpoint=saves), chaos=["kill:1@12"])
+    summary = run.summary()
+    assert (summary["phase"], summary["attempts"]) == ("Succeeded", 2)
+    assert run.named("attempt")[1]["resumedFrom"] == 11
+    assert run.losses == undisturbed.losses
+    assert summary["goodput"]["seconds"]["replay"] == 0
+
+
 def test_a_drained_node_and_a_lost_driver_change_no_loss(start: Start, undisturbed: LocalRun) -> None:
     run = start(chaos=["sigterm@9,driver@18"])
     summary = run.summary()
@@ -73,8 +84,6 @@ def test_a_stopped_run_saves_and_goes_on_under_its_uid(start: Start, undisturbed
 
 
 def test_data_that_do_not_exist_end_the_job_with_a_code(start: Start) -> None:
-    from integration.runtime.conftest import tiny_job
-
     run = start(job=tiny_job(data={"uri": "builtin://nothing", "sequenceLength": 32}))
     summary = run.summary()
     assert (summary["phase"], summary["code"][:5], summary["attempts"]) == ("Failed", "UTK02", 1)

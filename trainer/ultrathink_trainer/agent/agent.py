@@ -17,6 +17,7 @@ from ultrathink_api.protocol import POD_IP_ENV, RunConfig, StopRequest
 from ultrathink_trainer.agent import head, health
 from ultrathink_trainer.agent.head import Head
 from ultrathink_trainer.agent.journal import Journal
+from ultrathink_trainer.agent.memory import Memory
 from ultrathink_trainer.agent.ranks import Effect, Fork, Ranks, Signal, Tell
 from ultrathink_trainer.agent.warm import Warm
 from ultrathink_trainer.runtime import processes, raynode
@@ -39,6 +40,7 @@ class Agent:
         self._node = node_name()
         self._id = uuid.uuid4().hex
         self._journal = Journal()
+        self._memory = Memory(config.ranks_per_node if config.spec.checkpoint.copies else 0)
         self._ranks = Ranks(config.ranks_per_node)
         self._notes: queue.SimpleQueue[Head | str] = queue.SimpleQueue()
         self._signals = processes.Signals(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
@@ -59,7 +61,7 @@ class Agent:
     def run(self) -> int:
         """Until SIGTERM; the exit code."""
         processes.adopt_orphans()
-        self._warm = Warm(self._entry)
+        self._warm = Warm(self._entry, self._memory.fds)
         if not self._config.agent_in_head:
             health.serve(lambda: self._ready, self._config.ports.agent)
             head.watch(self._config, self._note)
@@ -141,10 +143,13 @@ class Agent:
                         self._warm.signal(effect.signum)
                 case Fork():
                     if self._warm is not None and self._warm.ready:
-                        self._warm.fork(effect.assignments)
+                        self._warm.fork(self._with_memory(effect.assignments))
                     else:
                         # The zygote died between our last word and this order.
                         self._do(self._ranks.zygote_lost())
+
+    def _with_memory(self, assignments: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        return tuple({**given, "copies": self._memory.of(int(given["localRank"]))} for given in assignments)
 
     # The Ray Train worker of this node
 
@@ -201,7 +206,7 @@ class Agent:
         processes.reap(known)
         now = time.monotonic()
         if self._warm is None and now >= self._again_at and self._drain_until is None:
-            self._warm = Warm(self._entry)
+            self._warm = Warm(self._entry, self._memory.fds)
         if self._config.agent_in_head:
             return
         if self._ray is not None and self._ray.poll() is not None:

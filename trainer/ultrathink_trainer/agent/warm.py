@@ -14,7 +14,7 @@ from ultrathink_trainer.runtime.wire import Link, Message, Records
 class Warm:
     """One zygote process and the pipe that its ranks write records to."""
 
-    def __init__(self, entry: str) -> None:
+    def __init__(self, entry: str, inherited: tuple[int, ...] = ()) -> None:
         ours, theirs = socket.socketpair()
         reader, writer = os.pipe()
         with theirs:
@@ -27,7 +27,7 @@ class Warm:
                 ),
                 # Ranks print for people: stdout is the supervisor's, for programs.
                 stdout=sys.stderr.buffer,
-                pass_fds=(theirs.fileno(), writer),
+                pass_fds=(theirs.fileno(), writer, *inherited),
             )
         os.close(writer)
         self.link = Link(ours)

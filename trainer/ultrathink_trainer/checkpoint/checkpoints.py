@@ -15,6 +15,7 @@ from ultrathink_planner import Plan
 from ultrathink_store import Checkpoint, CheckpointRef, Corrupt, JobStore, Manifest, Shard
 
 from . import progress as progresses
+from .copies import Copies, LeftOut, common
 from .exchange import gather
 from .held import Staging, hold
 from .planners import LoadPlanner, SavePlanner
@@ -58,6 +59,10 @@ class Checkpoints:
         self.newest_step: int | None = None
         """Of what is safe: restored or committed."""
         self.skipped = 0
+        self.copies: Copies | None = None
+        """Where state is copied to beside the store, if the job asks for it."""
+        self.copies_left_out = ""
+        """Why there is no room for them."""
         self._staging = Staging()
         self._upload: threading.Thread | None = None
         self._result: Saved | Failed | Exception | None = None
@@ -133,6 +138,36 @@ class Checkpoints:
             versions=progresses.versions(),
             **manifest_parts(shards),
         )
+
+    # Copies in memory
+
+    def copy(self, tensors: Mapping[str, torch.Tensor], progress: Progress) -> bool:
+        """Copy the state beside the training, if it is due; False, once, where there is no room for it."""
+        if self.copies is None or not self.copies.due(progress.step):
+            return True
+        try:
+            state = progresses.dump(progress, self.plan)
+            self.copies.write(hold(tensors), state, epoch=self.epoch, step=progress.step)
+        except LeftOut as no_room:
+            self.copies, self.copies_left_out = None, str(no_room)
+            return False
+        return True
+
+    def recall(
+        self, tensors: Mapping[str, torch.Tensor], fingerprint: str, parent: CheckpointRef | None
+    ) -> Progress | None:
+        """Fill the tensors from the newest copy that all ranks have, unless the checkpoint to start from is newer."""
+        if self.copies is None:  # on all ranks alike: the spec says so
+            return None
+        chosen = common(gather(self.copies.offers(), self.group), at_least=parent.step if parent else 0)
+        if chosen is None:
+            return None
+        live = hold(tensors)
+        fits = gather(self.copies.fits(chosen, live), self.group)
+        if not all(fits):
+            return None
+        self.parent, self.newest_step = parent, parent.step if parent else None
+        return progresses.load(self.copies.read(chosen, live), fingerprint)
 
     # Restoring
 

@@ -4,11 +4,12 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.protocol import RunConfig
 from ultrathink_store import EpochTaken, JobStore, StorageSettings, open_job, probe
@@ -30,6 +31,18 @@ LOCAL_OUTAGE = 600.0
 """How long one may be away after that on a laptop. On a cluster: for ever, since ending would lose what is in memory,
 and an operator, a deadline or a person can end the job."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+MEMORY_SINCE = "memorySince"
+"""In START's detail: copies in memory of older attempts are not to be used."""
+DISCARDING = frozenset({Cause.NAN, Cause.DIVERGED})
+"""After these an attempt goes back to a checkpoint, since what is newer is spoiled."""
+
+
+def memory_since(epochs: Sequence[Epoch], cause: Cause | None, number: int) -> int:
+    """The oldest attempt whose copies in memory this one may go on from: none where state is thrown away on purpose."""
+    if cause in DISCARDING or not epochs:
+        return number
+    before = epochs[-1].start.detail.get(MEMORY_SINCE)
+    return before if isinstance(before, int) else number
 
 
 def worth_waiting(code: str, waited: float, *, begun: bool, local: bool) -> bool:
@@ -157,6 +170,7 @@ class LedgerThread:
                 cause=order.cause,
                 created_at=utc_now(),
                 chaos={"fired": list(fired)} if fired else None,
+                detail={MEMORY_SINCE: memory_since(self._job.epochs(), order.cause, number)},
             )
             try:
                 self._job.take_epoch(number, start)

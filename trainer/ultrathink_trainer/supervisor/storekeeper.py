@@ -49,6 +49,8 @@ class StoreKeeper:
         """A record of rank 0 of the attempt under way."""
         with self._lock:
             self._freshness.take(record, now)
+        if record["event"] == "copiesLeftOut":
+            log.warning("no copies in memory are made: %s", record["message"])
         if record["event"] == "checkpoint":
             self._wanted.put(epoch)
 
