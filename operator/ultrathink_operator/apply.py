@@ -71,7 +71,8 @@ class Applier:
         namespace, uid = job.meta.namespace, job.meta.uid
         match action:
             case Hold():
-                await self._patch_job(job, {"finalizers": [names.FINALIZER]})
+                if names.FINALIZER not in job.finalizers:
+                    await self._patch_job(job, {"finalizers": [names.FINALIZER]})
             case Release():
                 await self._patch_job(job, {})
             case Create(manifest):

@@ -43,7 +43,7 @@ def keep(seen: Observed, admitted: Admitted | None, now: float) -> Finding:
     number = seen.number
     head, service = seen.set_of(number, names.HEAD), seen.service_of(number)
     if is_creating(seen):
-        return create(seen, admitted, number) if admitted and not is_made(seen) else Finding()
+        return _create_or_record(seen, admitted, number)
     if head is None or (head.workers and seen.set_of(number, names.WORKER) is None):
         gone = names.head_set if head is None else names.worker_set
         return intend(number + 1, "ClusterLost", f"StatefulSet {gone(seen.job.meta.name, number)} was deleted")
@@ -53,6 +53,14 @@ def keep(seen: Observed, admitted: Admitted | None, now: float) -> Finding:
     if service is None and admitted is not None:
         actions += (Create(rendering.objects(admitted.order(seen, number))[0]),)
     return Finding(actions=actions)
+
+
+def _create_or_record(seen: Observed, admitted: Admitted | None, number: int) -> Finding:
+    if admitted is None:
+        return Finding()
+    if is_made(seen):  # by an operator that died before it could say with which runtime
+        return Finding(status={"runtime": admitted.used})
+    return create(seen, admitted, number)
 
 
 def create(seen: Observed, admitted: Admitted, number: int) -> Finding:

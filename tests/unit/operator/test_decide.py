@@ -36,6 +36,15 @@ class TestACreatedJob:
             "StatefulSet",
         ]
 
+    def test_remembers_its_runtime_though_the_operator_dies_when_all_is_made_and_nothing_said(self) -> None:
+        cluster = Cluster()
+        cluster.step()
+        made = cluster.decide().actions
+        cluster.step(actions=len(made))
+        assert cluster.status.runtime is None
+        cluster.settle()
+        assert cluster.status.runtime is not None
+
     def test_waits_for_its_pods(self) -> None:
         cluster = Cluster()
         cluster.settle()

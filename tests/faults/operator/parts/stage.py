@@ -102,6 +102,11 @@ class Stage:
             *invariants.of_log(log, self.world.forbidden),
         ]
 
+    def check(self) -> None:
+        """Fails with everything that was seen and must never be."""
+        broken = self.broken()
+        assert not broken, "\n".join(broken)
+
     def writes(self, plural: str = "", method: str = "") -> list[Call]:
         """The operator's own, so far."""
         made = self.proxy.mutations
