@@ -19,6 +19,9 @@ from ultrathink_operator.progress import Supervisors
 from ultrathink_operator.world import World
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 60.0
+LONGEST_HOLD_S = 10.0
+"""After an error even news must wait for the next try, but not longer: supervisors have news all the time, and an API
+server that is back should soon show them."""
 PROGRESS_WRITES = 20.0
 """Writes of mere progress a second, over all jobs."""
 PROGRESS_RETRY_S = 1.0
@@ -98,6 +101,7 @@ class JobTask:
         self._woken = asyncio.Event()
         self._woken_at = time.monotonic()
         self._backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
+        self._held_until = 0.0
         self._written: tuple[str, object] | None = None
         self._written_at: float | None = None
         self._troubles: tuple[Trouble, ...] = ()
@@ -124,6 +128,9 @@ class JobTask:
         while True:
             await heard_within(self._woken, wake_after)
             self._woken.clear()
+            while not self._passes.stopping and (rest := self._held_until - time.monotonic()) > 0:
+                await heard_within(self._woken, rest)
+                self._woken.clear()
             if self._passes.stopping:
                 return
             job = self._passes.world.job(self._namespace, self._uid)
@@ -163,10 +170,10 @@ class JobTask:
             return None, "requeue"  # woken again when we lead
         except (ApiError, *UNREACHABLE) as error:
             log.warning("%s: %s: %s", name, type(error).__name__, error)
-            return self._failed(), "error"
+            return self._hold(), "error"
         except Exception:
             log.exception("%s: the pass failed", name)
-            return self._failed(), "error"
+            return self._hold(), "error"
         if refused:
             log.warning("%s: %s", name, refused.message)
             return self._failed(), "error"
@@ -176,6 +183,11 @@ class JobTask:
     def _observe(self, job: JobView, troubles: tuple[Trouble, ...]) -> Observed:
         passes = self._passes
         return passes.world.observe(job, passes.supervisors, passes.explainer, troubles, self._written_at)
+
+    def _hold(self) -> float:
+        delay = self._failed()
+        self._held_until = time.monotonic() + min(delay, LONGEST_HOLD_S)
+        return delay
 
     def _failed(self) -> float:
         self._passes.metrics.errors.inc()

@@ -62,6 +62,11 @@ class ControlPlane:
         return self.folder / "admin.kubeconfig"
 
     @property
+    def etcd(self) -> Child:
+        """For tests that take it away."""
+        return next(child for child in self._children if child.name == "etcd")
+
+    @property
     def ca(self) -> Path:
         return self._authority.certificate
 

@@ -20,6 +20,7 @@ PACKAGE_OF = {
     "buildah": "buildah",
     "mmdebstrap": "mmdebstrap",
     "openssl": "openssl",
+    "faketime": "faketime",
     "ip": "iproute2",
     "mount": "mount",
     "unshare": "util-linux",

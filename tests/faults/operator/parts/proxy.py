@@ -163,6 +163,7 @@ class Proxy:
         self.rules: list[Rule] = []
         self.events: list[EventRule] = []
         self.down = False
+        self._open: set[asyncio.Transport] = set()
         self._views: dict[str, View] = {}
         self._frozen: dict[str, Json] | None = None
         """Answers to lists as they were at some time; while it is set, watches are silent too."""
@@ -171,7 +172,8 @@ class Proxy:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._trust, limit=0)
-        self._session = aiohttp.ClientSession(self._server, connector=connector, auto_decompress=False)
+        plain = {"Accept-Encoding": "identity"}
+        self._session = aiohttp.ClientSession(self._server, connector=connector, headers=plain)
         self._runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -189,6 +191,15 @@ class Proxy:
     def mutations(self) -> list[Call]:
         return [call for call in self.calls if call.mutates]
 
+    def go_down(self) -> None:
+        """As if the API server were away: what is under way breaks, and nothing is answered until `come_back()`."""
+        self.down = True
+        for transport in self._open:
+            transport.abort()
+
+    def come_back(self) -> None:
+        self.down = False
+
     def freeze(self) -> None:
         """From now on the operator is shown what it was shown last, whatever happens."""
         self._frozen = {key: view.listed() for key, view in self._views.items()}
@@ -202,6 +213,8 @@ class Proxy:
         raw = await request.read()
         call = _call(request, raw)
         self.calls.append(call)
+        if request.transport:
+            self._open.add(request.transport)
         try:
             if self.down:
                 raise Broken
@@ -210,6 +223,9 @@ class Proxy:
             if request.transport:
                 request.transport.abort()
             return web.Response(status=502)
+        finally:
+            if request.transport:
+                self._open.discard(request.transport)
 
     async def _answer(self, request: web.BaseRequest, call: Call, raw: bytes) -> web.StreamResponse:
         rule = next((rule for rule in self.rules if rule.takes(call)), None)

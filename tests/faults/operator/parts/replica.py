@@ -7,11 +7,14 @@ import signal
 import sys
 from pathlib import Path
 
+import aiohttp
+
 from testbed.child import free_port, tail
 
 KEY = b"k" * 32
 RUNTIME = "image: registry.example/trainer:1\nstorage: {uri: s3://runs}\n"
 END_S = 20.0
+PROBE = aiohttp.ClientTimeout(total=5)
 PACE = {"ultrathink_operator.progress:POLL_S": 0.4, "ultrathink_operator.progress:HURRY_S": 0.2}
 """Supervisors are asked more often than in life, so that a test need not wait for the next question."""
 
@@ -27,6 +30,7 @@ class Replica:
         account: Path,
         identity: str = "operator-0",
         pace: dict[str, float] | None = None,
+        before: tuple[str, ...] = (),
         **more: str,
     ) -> None:
         self.folder, self.log = folder, folder / f"{identity}.log"
@@ -34,7 +38,7 @@ class Replica:
         (folder / "runtime.yaml").write_text(RUNTIME)
         self.metrics_port, self.health_port = free_port(), free_port()
         self._process: asyncio.subprocess.Process | None = None
-        self.starts = 0
+        self.starts, self._before = 0, before
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("ULTRATHINK_", "KUBE"))},
             "HASTY": json.dumps({**PACE, **(pace or {})}),
@@ -61,7 +65,7 @@ class Replica:
     async def start(self) -> None:
         assert not self.alive
         self.starts += 1
-        command = [sys.executable, str(Path(__file__).with_name("hasty.py"))]
+        command = [*self._before, sys.executable, str(Path(__file__).with_name("hasty.py"))]
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *command, env=self._environment, stdout=output, stderr=output
@@ -78,6 +82,15 @@ class Replica:
         self.signal(signal.SIGTERM)
         assert self._process
         return await asyncio.wait_for(self._process.wait(), END_S)
+
+    async def get(self, port: int, path: str) -> tuple[int, str]:
+        """What it answers to a probe or a scrape; 0 if it does not."""
+        url = f"http://127.0.0.1:{port}{path}"
+        try:
+            async with aiohttp.ClientSession() as session, session.get(url, timeout=PROBE) as answer:
+                return answer.status, await answer.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return 0, str(error)
 
     def signal(self, number: int) -> None:
         assert self._process
