@@ -81,6 +81,7 @@ def test_deletion_saves_first_and_leaves_nothing(place: Place, operator: Operato
     eventually(lambda: not place.children(), says=place.children)
 
 
+@pytest.mark.fault("F29")
 def test_a_pending_job_quotes_the_scheduler(place: Place, operator: OperatorProcess) -> None:
     place.submit("big")
     eventually(lambda: len(place.pods()) == 3)
@@ -92,6 +93,7 @@ def test_a_pending_job_quotes_the_scheduler(place: Place, operator: OperatorProc
     assert place.status("big")["phase"] == "Scheduling"
 
 
+@pytest.mark.fault("F30")
 def test_a_quota_is_quoted(place: Place, operator: OperatorProcess) -> None:
     quota = {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "1"}}}
     place.core.create_namespaced_resource_quota(place.namespace, quota)

@@ -111,6 +111,7 @@ def test_it_shows_its_health_and_its_jobs(lonely: Place, start: Start) -> None:
         assert line in text, line
 
 
+@pytest.mark.fault("F17")
 def test_a_right_that_is_taken_away_is_named_in_the_jobs_status_and_given_back_cures_it(
     lonely: Place, start: Start
 ) -> None:

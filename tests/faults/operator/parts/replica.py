@@ -3,17 +3,19 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 from pathlib import Path
 
 import aiohttp
 
-from testbed.child import free_port, tail
+from testbed.child import listens, tail
 
 KEY = b"k" * 32
 RUNTIME = "image: registry.example/trainer:1\nstorage: {uri: s3://runs}\n"
 END_S = 20.0
+QUIET = (10_000, 30_000)
 PROBE = aiohttp.ClientTimeout(total=5)
 PACE = {"ultrathink_operator.progress:POLL_S": 0.4, "ultrathink_operator.progress:HURRY_S": 0.2}
 """Supervisors are asked more often than in life, so that a test need not wait for the next question."""
@@ -36,7 +38,7 @@ class Replica:
         self.folder, self.log = folder, folder / f"{identity}.log"
         (folder / "key").write_bytes(KEY)
         (folder / "runtime.yaml").write_text(RUNTIME)
-        self.metrics_port, self.health_port = free_port(), free_port()
+        self.metrics_port = self.health_port = 0
         self._process: asyncio.subprocess.Process | None = None
         self.starts, self._before = 0, before
         self._environment = {
@@ -48,8 +50,6 @@ class Replica:
             "ULTRATHINK_CONTROL_KEY_FILE": str(folder / "key"),
             "ULTRATHINK_OLD_CONTROL_KEY_FILE": str(folder / "none"),
             "ULTRATHINK_RUNTIME_FILE": str(folder / "runtime.yaml"),
-            "ULTRATHINK_METRICS_PORT": str(self.metrics_port),
-            "ULTRATHINK_HEALTH_PORT": str(self.health_port),
             **more,
         }
 
@@ -65,10 +65,15 @@ class Replica:
     async def start(self) -> None:
         assert not self.alive
         self.starts += 1
+        self.metrics_port, self.health_port = _quiet_port(), _quiet_port()
+        ports = {
+            "ULTRATHINK_METRICS_PORT": str(self.metrics_port),
+            "ULTRATHINK_HEALTH_PORT": str(self.health_port),
+        }
         command = [*self._before, sys.executable, str(Path(__file__).with_name("hasty.py"))]
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *command, env=self._environment, stdout=output, stderr=output
+                *command, env=self._environment | ports, stdout=output, stderr=output
             )
 
     async def kill(self) -> None:
@@ -98,6 +103,14 @@ class Replica:
 
     def said(self) -> str:
         return tail(self.log, 60)
+
+
+def _quiet_port() -> int:
+    """Free, and out of the range from which connections take theirs: the operator binds it a second later."""
+    while True:
+        port = random.randint(*QUIET)
+        if not listens("127.0.0.1", port):
+            return port
 
 
 def _towards(url: str, account: Path, target: Path) -> Path:
