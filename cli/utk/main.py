@@ -15,7 +15,7 @@ from utk.console import PROGRAM, console
 from utk.options import Group, command
 
 COMMANDS = (
-    *("init", "validate", "plan", "run"),
+    *("init", "validate", "plan", "run", "eval"),
     *("submit", "list", "status", "logs", "delete"),
     *("explain", "version", "help"),
 )
@@ -26,7 +26,7 @@ GROUPS = ("checkpoints", "data", "tokenizer")
 
 DEBUG = "UTK_DEBUG"
 PLUGIN = "kubectl-utk"
-PYTHON_NAMES = {"list": "list_", "help": "help_"}
+PYTHON_NAMES = {"list": "list_", "eval": "eval_", "help": "help_"}
 
 
 def build() -> typer.Typer:

@@ -9,7 +9,9 @@ from ultrathink_api.sections.training import ScheduleSpec
 from ultrathink_planner.layout import checkpoint_bytes, rank_memory, stages
 from ultrathink_planner.parameters import parameters
 from ultrathink_planner.plan import Batch, CheckpointPlan, DataSource, Mesh, Parameters, Plan
-from ultrathink_planner.shape import ModelShape, MoEShape, Preset, preset_of, resolve
+from ultrathink_planner.presets import Preset
+from ultrathink_planner.resolve import preset_of, resolve
+from ultrathink_planner.shape import ModelShape, MoEShape
 
 MICRO_ROWS = 8
 """Rows a rank computes at once unless told otherwise: enough to feed two cores, small enough for any memory."""

@@ -1,12 +1,9 @@
-"""The resolved shape of a model: a preset with what the spec sets beside it."""
-
-from dataclasses import dataclass
+"""The resolved shape of a model."""
 
 from pydantic import Field
 
 from ultrathink_api.base import Section
-from ultrathink_api.errors import Problem, Refused
-from ultrathink_api.sections.model import Balance, ModelSpec, MoESpec, RopeScalingSpec, Router
+from ultrathink_api.sections.model import Balance, RopeScalingSpec, Router
 
 
 class MoEShape(Section):
@@ -61,71 +58,6 @@ class ModelShape(Section):
         return self.moe is not None and (self.moe.layers is None or layer in self.moe.layers)
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """A named shape with the training defaults that suit it."""
-
-    shape: ModelShape
-    sequence_length: int
-    global_batch_tokens: int
-    lr: float
-
-
 DEFAULT_EXPERTS = MoEShape(
     experts=8, top_k=2, shared=1, intermediate=128, router="softmax", norm_top_k=True, balance="bias"
 )
-
-_TINY = ModelShape(
-    layers=4,
-    hidden=128,
-    heads=4,
-    kv_heads=4,
-    head_dim=32,
-    intermediate=384,
-    vocabulary=512,
-    max_positions=512,
-    rope_theta=10_000.0,
-    tied_embeddings=False,
-    qk_norm=False,
-    norm_epsilon=1e-6,
-    moe=None,
-)
-
-PRESETS: dict[str, Preset] = {
-    "dense-tiny": Preset(_TINY, sequence_length=128, global_batch_tokens=2_048, lr=3e-3),
-    "moe-tiny": Preset(
-        _TINY.model_copy(update={"moe": DEFAULT_EXPERTS}), sequence_length=128, global_batch_tokens=2_048, lr=3e-3
-    ),
-}
-
-WITHOUT_PRESET = Preset(_TINY, sequence_length=1_024, global_batch_tokens=524_288, lr=3e-4)
-"""Training defaults of a shape that has no name; its sizes are never used (rule UTK0122)."""
-
-
-def preset_of(spec: ModelSpec) -> Preset:
-    """The preset that the spec names."""
-    if spec.preset is None:
-        return WITHOUT_PRESET
-    if spec.preset not in PRESETS:
-        raise Refused(
-            Problem(
-                code="UTK0121",
-                field="spec.model.preset",
-                message=f"there is no preset {spec.preset!r}",
-                fix=f"use one of: {', '.join(sorted(PRESETS))}",
-            )
-        )
-    return PRESETS[spec.preset]
-
-
-def resolve(spec: ModelSpec) -> ModelShape:
-    """The preset's shape with the spec's fields over it."""
-    base = preset_of(spec).shape
-    said = {name: getattr(spec, name) for name in ModelSpec.model_fields if name not in {"preset", "moe"}}
-    shape = base.model_copy(update={name: value for name, value in said.items() if value is not None})
-    return shape if spec.moe is None else shape.model_copy(update={"moe": _experts(spec.moe, base.moe)})
-
-
-def _experts(spec: MoESpec, base: MoEShape | None) -> MoEShape:
-    said = {name: getattr(spec, name) for name in MoESpec.model_fields}
-    return (base or DEFAULT_EXPERTS).model_copy(update={n: v for n, v in said.items() if v is not None})

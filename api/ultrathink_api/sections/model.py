@@ -8,7 +8,10 @@ Router = Literal["softmax", "sigmoid"]
 Balance = Literal["bias", "global", "micro", "none"]
 RopeScalingKind = Literal["linear", "llama3"]
 
-PRESET_NAMES = ("dense-tiny", "moe-tiny")
+PRESET_NAMES = (
+    *("dense-tiny", "dense-35m", "dense-125m", "dense-355m", "dense-760m", "dense-1b", "dense-3b", "dense-8b"),
+    *("dense-13b", "dense-70b", "moe-tiny", "moe-1b", "moe-8b", "moe-30b", "moe-100b"),
+)
 """What `model.preset` may be; the planner knows their shapes."""
 
 MAX_LAYERS = 256
@@ -120,7 +123,8 @@ class ModelSpec(Section):
     """What is trained."""
 
     preset: str | None = setting(
-        "Named shape to start from: dense-tiny or moe-tiny. Default: none, then every size must be given.",
+        "Named shape to start from, dense-tiny to dense-70b or moe-tiny to moe-100b. "
+        "Default: none, then every size must be given.",
         effect="immutable",
         max_length=63,
     )

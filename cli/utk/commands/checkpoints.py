@@ -137,6 +137,42 @@ def rm(
     console.say(f"deleted {clean(checkpoints.remove(place, step, force=force))}")
 
 
+@app.command("export")
+@command
+def export(
+    to: Annotated[str, typer.Option("--to", metavar="DIR", help="New folder to write.")],
+    name: MaybeName = "",
+    uri: Annotated[
+        str,
+        typer.Option(
+            "--uri",
+            metavar="URI[@STEP]",
+            help="A job's checkpoint.uri or folder, with @STEP for an older one; or one checkpoint.",
+            show_default=False,
+        ),
+    ] = "",
+    form: Annotated[str, typer.Option("--format", metavar="hf", help="Layout of the files.")] = "hf",
+    shape: Output = "text",
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Write a checkpoint's model as safetensors and config.json for other programs. Shapes (-o): text, json, yaml."""
+    from ultrathink.models import exported
+    from ultrathink.reports import report
+
+    output.allow(shape, "text", "json", "jsonl", "yaml", output.JSONPATH)
+    made = exported(_place(name, uri, namespace, context, kubeconfig), to, form)
+    output.show(
+        shape,
+        report("Export", **made),
+        text=lambda: console.print(
+            f"{console.paint('✓', 'green', console.out)} step {made['step']} written as {made['family']} "
+            f"to {clean(to)} · {size(made['bytes'])}"
+        ),
+    )
+
+
 def _place(name: str, uri: str, namespace: str, context: str, kubeconfig: str) -> str:
     if bool(name) == bool(uri):
         raise Refused.of(

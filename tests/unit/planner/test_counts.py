@@ -4,6 +4,7 @@ import pytest
 
 from ultrathink_planner import ModelShape, MoEShape
 from ultrathink_planner.parameters import parameters
+from ultrathink_planner.presets import PRESETS
 
 
 def shape(**sizes: object) -> ModelShape:
@@ -43,6 +44,32 @@ QWEN_3_30B_A3B = shape(
 def test_counts_are_the_published_ones(model: ModelShape, total: int, active: int) -> None:
     assert sum(p.count for p in parameters(model)) == total
     assert sum(p.active for p in parameters(model)) == active
+
+
+COUNTS = {
+    # Llama 3.2's 1B and 3B, Llama 3's 8B and 70B, Llama 2's 13B, Qwen3-30B-A3B and GLM-4.5-Air are published sizes.
+    "dense-tiny": (984_192, 984_192),
+    "dense-35m": (35_197_824, 35_197_824),
+    "dense-125m": (123_587_328, 123_587_328),
+    "dense-355m": (355_124_224, 355_124_224),
+    "dense-760m": (756_819_456, 756_819_456),
+    "dense-1b": (1_235_814_400, 1_235_814_400),
+    "dense-3b": (3_212_749_824, 3_212_749_824),
+    "dense-8b": (8_030_261_248, 8_030_261_248),
+    "dense-13b": (13_015_864_320, 13_015_864_320),
+    "dense-70b": (70_553_706_496, 70_553_706_496),
+    "moe-tiny": (2_167_936, 988_288),
+    "moe-1b": (5_283_321_856, 1_055_463_424),
+    "moe-8b": (8_026_955_776, 1_685_168_128),
+    "moe-30b": (30_532_122_624, 3_353_032_704),
+    "moe-100b": (106_852_245_504, 13_424_123_904),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_as_large_as_it_says(name: str) -> None:
+    held = list(parameters(PRESETS[name].shape))
+    assert (sum(p.count for p in held), sum(p.active for p in held)) == COUNTS[name]
 
 
 def test_names_are_unique_and_shared_experts_add_one_wide_mlp() -> None:

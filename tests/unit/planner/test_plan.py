@@ -12,7 +12,7 @@ from ultrathink_api.sections.model import PRESET_NAMES
 from ultrathink_planner import Plan, plan
 from ultrathink_planner.layout import BYTES, stages
 from ultrathink_planner.parameters import parameters
-from ultrathink_planner.shape import PRESETS
+from ultrathink_planner.presets import PRESETS
 from vectors.reading import changed
 
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from ultrathink_api.job import JobSpec
-from ultrathink_planner import Plan, plan
+from ultrathink_planner import Plan, Stage, plan
+from ultrathink_planner.parameters import parameters
+from ultrathink_planner.presets import PRESETS
 from ultrathink_trainer.model.initialise import initialise
 from ultrathink_trainer.model.transformer import Transformer
 
@@ -74,6 +76,15 @@ def test_a_token_meets_as_many_parameters_as_the_plan_calls_active(model: dict[s
             assert moe is not None
             idle += parameter.numel() * (moe.experts - moe.top_k) // moe.experts
     assert job.parameters.total - idle == job.parameters.active
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_on_the_meta_device_is_what_the_planner_counts_tensor_by_tensor(name: str) -> None:
+    shape = PRESETS[name].shape
+    with torch.device("meta"):
+        model = Transformer(shape, Stage(index=0, first_layer=0, last_layer=shape.layers, embedding=True, head=True))
+    found = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    assert found == {parameter.name: parameter.shape for parameter in parameters(shape)}
 
 
 def test_nothing_is_allocated_before_it_is_cut() -> None:

@@ -1,0 +1,39 @@
+"""Models outside of a run: measured on data, and written for other programs. The trainer is imported late."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ultrathink_api.errors import Refused
+
+FORMATS = ("hf",)
+
+
+def evaluated(checkpoint: str, data: str, limit_tokens: int | None = None) -> dict[str, Any]:
+    """Loss, perplexity and number of labels of a model at a checkpoint's URI or at hf:DIR, on held-out data."""
+    _need_trainer()
+    from ultrathink_trainer.evaluate import evaluate
+
+    found = evaluate(checkpoint, data, limit_tokens)
+    return {"loss": found.loss, "perplexity": found.perplexity, "tokens": found.tokens}
+
+
+def exported(uri: str, to: str, form: str = "hf") -> dict[str, Any]:
+    """Writes a checkpoint's model into a new folder."""
+    if form not in FORMATS:
+        raise Refused.of("UTK0604", field="--format", message=f"there is no format {form!r}", fix="use --format hf")
+    _need_trainer()
+    from ultrathink_trainer.evaluate import export
+
+    made = export(uri, Path(to).absolute())
+    return {"uri": made.uri, "step": made.step, "family": made.family, "bytes": made.bytes, "folder": to}
+
+
+def _need_trainer() -> None:
+    missing = [name for name in ("torch", "numpy") if find_spec(name) is None]
+    if missing:
+        raise Refused.of(
+            "UTK0606",
+            message=f"to compute here {' and '.join(missing)} must be installed",
+            fix="pip install 'ultrathink[cli,trainer]'",
+        )

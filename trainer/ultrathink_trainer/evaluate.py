@@ -1,0 +1,118 @@
+"""A model's loss on held-out data: one process, float32 on CPU, whatever layout it was trained in."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from ultrathink_api.errors import Refused
+from ultrathink_planner import ModelShape, Stage
+from ultrathink_planner.plan import DataSource
+
+from .checkpoint.huggingface import open_model, write_model
+from .checkpoint.stored import open_stored
+from .data.source import open_source
+from .model.families.family import tensor_shapes
+from .model.layers import Rotary
+from .model.transformer import Transformer
+
+HUGGING_FACE = "hf:"
+LONGEST_ROW = 1_024
+"""Positions in a row, or fewer where the model has fewer: losses of models with equal rows can be compared."""
+ROWS_AT_ONCE = 8
+DEFAULT_TOKENS = 65_536
+"""Labels that are measured unless told otherwise: the standard error of a loss is then below a hundredth."""
+LARGEST_EXPONENT = 709.0
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model's shape and its tensors by name."""
+
+    shape: ModelShape
+    read: Callable[[str], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean cross-entropy over so many labels, in nats."""
+
+    loss: float
+    tokens: int
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(self.loss) if self.loss < LARGEST_EXPONENT else math.inf
+
+
+def load(address: str) -> Loaded:
+    """The model at `hf:DIR` or at a checkpoint's URI."""
+    if address.startswith(HUGGING_FACE):
+        model = open_model(Path(address.removeprefix(HUGGING_FACE)))
+        return Loaded(model.shape, model.read)
+    stored = open_stored(address)
+    return Loaded(stored.shape, stored.read)
+
+
+def build(loaded: Loaded) -> Transformer:
+    """The whole model in float32, ready to be asked."""
+    shape = loaded.shape
+    whole = Stage(index=0, first_layer=0, last_layer=shape.layers, embedding=True, head=True)
+    with torch.device("meta"):
+        model = Transformer(shape, whole)
+    model.to_empty(device="cpu")
+    model.tie()
+    for module in model.modules():
+        if isinstance(module, Rotary):
+            module.reset()
+    for layer in model.moe_layers():
+        layer.reset()
+    live = model.state_dict()
+    for name in tensor_shapes(shape):
+        live[name].copy_(loaded.read(name))
+    return model.eval()
+
+
+@torch.no_grad()
+def evaluate(address: str, data_uri: str, limit_tokens: int | None = None) -> Evaluation:
+    """The loss on whole held-out rows, at least one and at most `limit_tokens` labels."""
+    loaded = load(address)
+    length = min(loaded.shape.max_positions, LONGEST_ROW)
+    source = open_source([DataSource(uri=data_uri)], seed=0, length=length, vocabulary=loaded.shape.vocabulary)
+    count = (limit_tokens or DEFAULT_TOKENS) // length
+    if count < 1:
+        raise Refused.of(
+            "UTK0604",
+            field="--limit-tokens",
+            message=f"{limit_tokens} tokens are less than a row of {length}",
+            fix=f"allow at least {length}",
+        )
+    model = build(loaded)
+    total, labels = 0.0, 0
+    for first in range(0, count, ROWS_AT_ONCE):
+        indices = range(first, min(first + ROWS_AT_ONCE, count))
+        rows_BT = torch.from_numpy(source.held_out_rows(indices))
+        logits_NV = model(rows_BT[:, :-1]).flatten(0, 1)
+        total += F.cross_entropy(logits_NV, rows_BT[:, 1:].flatten(), reduction="sum").item()
+        labels += rows_BT[:, 1:].numel()
+    return Evaluation(total / labels, labels)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and as what."""
+
+    uri: str
+    step: int
+    family: str
+    bytes: int
+
+
+def export(address: str, folder: Path) -> Exported:
+    """Write a checkpoint's model in Hugging Face's layout, float32."""
+    stored = open_stored(address)
+    family, size = write_model(folder, stored.shape, stored.read)
+    return Exported(str(stored.ref), stored.ref.step, family.name, size)
