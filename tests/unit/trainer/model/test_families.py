@@ -192,8 +192,8 @@ def glm() -> ModelShape:
         (lambda: _with(glm(), layers=(0, 2)), "spec.model.moe.layers"),
         (lambda: _with(glm(), shared=0), "spec.model.moe.shared"),
         (lambda: _with(_mixtral(), balance="bias"), "spec.model.moe.balance"),
-        (lambda: _with(_mixtral(), norm_top_k=False), "spec.model.moe.norm_top_k"),
-        (lambda: _mixtral().model_copy(update={"rope_fraction": 0.5}), "spec.model.rope_fraction"),
+        (lambda: _with(_mixtral(), norm_top_k=False), "spec.model.moe.normTopK"),
+        (lambda: _mixtral().model_copy(update={"rope_fraction": 0.5}), "spec.model.ropeFraction"),
     ],
 )
 def test_what_no_family_can_say_is_not_written(shape: Any, field: str) -> None:

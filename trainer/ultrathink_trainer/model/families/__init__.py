@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from ultrathink_api.errors import Refused
 from ultrathink_planner import ModelShape
 
@@ -34,14 +36,19 @@ def family_for(shape: ModelShape) -> Family:
     if wrong:
         raise Refused.of(
             "UTK0225",
-            field=f"spec.model.{wrong[0].field}",
+            field=f"spec.model.{_said(wrong[0].field)}",
             message=f"{family.name} is the nearest family, and cannot say: "
-            + ", ".join(f"{d.field} {d.ours} (it would be {d.theirs})" for d in wrong),
+            + ", ".join(f"{_said(d.field)} {d.ours} (it would be {d.theirs})" for d in wrong),
             why="a file that another program reads as another model would be worse than none",
             fix="train a shape that a family has; sigmoid routers with bias, shared experts and dense first blocks "
             "are glm4_moe's, softmax routers without bias mixtral's and qwen3_moe's",
         )
     return family
+
+
+def _said(field: str) -> str:
+    """A field as a job says it."""
+    return ".".join(map(to_camel, field.split(".")))
 
 
 def _nearest(shape: ModelShape) -> str:
