@@ -192,7 +192,9 @@ def _int_or_string(node: Schema) -> Schema:
     kinds = {option["type"] for option in node["anyOf"]}
     assert kinds == {"integer", "string"}, f"a union that Kubernetes does not know: {kinds}"
     text = next(option for option in node["anyOf"] if option["type"] == "string")
-    kept = {key: value for key, value in {**node, **text}.items() if key in {"description", "default", "pattern"}}
+    number = next(option for option in node["anyOf"] if option["type"] == "integer")
+    known = {"description", "default", "pattern", "minimum", "maximum"}
+    kept = {key: value for key, value in {**node, **text, **number}.items() if key in known}
     return {**kept, "anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
 
 

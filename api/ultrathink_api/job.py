@@ -10,6 +10,7 @@ from ultrathink_api import GROUP_VERSION
 from ultrathink_api.base import Section, setting
 from ultrathink_api.sections.checkpoint import CheckpointSpec, ResumeSpec
 from ultrathink_api.sections.data import DataSpec
+from ultrathink_api.sections.health import HealthSpec
 from ultrathink_api.sections.model import ModelSpec
 from ultrathink_api.sections.parallelism import ParallelismSpec
 from ultrathink_api.sections.restart import RestartSpec
@@ -69,6 +70,9 @@ class JobSpec(Section):
     )
     restart: RestartSpec = setting(
         "How often the job may fail. Default: 8 times, 3 without progress.", effect="inPlace", default=RestartSpec
+    )
+    health: HealthSpec = setting(
+        "How a run that no longer trains is noticed. Default: by its own pace.", effect="inPlace", default=HealthSpec
     )
 
 

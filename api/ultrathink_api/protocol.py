@@ -115,6 +115,10 @@ class RunConfig(Body):
     agent_in_head: bool = Field(
         default=False, description="The head runs the only agent as its child: a laptop, or a job of one worker."
     )
+    bare: bool = Field(
+        default=False,
+        description="No Ray: the supervisor of a laptop starts the worker of its node itself. For long proofs.",
+    )
     nodes: int = Field(ge=1, description="Agents, worker pods, Ray Train workers: one each a node.")
     ranks_per_node: int = Field(ge=1, description="Ranks that an agent forks.")
     gpus_per_node: int = Field(default=0, ge=0, description="GPUs of a node; 0 trains on CPUs.")
@@ -245,8 +249,9 @@ class Command(Body):
     """The answer: what the node is to do, and up to which event the supervisor has taken all in."""
 
     order: int = Field(description="Number of this order; the same one again means: nothing new.")
-    do: Literal["wait", "start", "stop", "regroup", "end"] = Field(
-        description="stop ends the ranks; regroup lets Ray Train make new workers; end ends them for good."
+    do: Literal["wait", "start", "stop", "dump", "regroup", "end"] = Field(
+        description="stop ends the ranks; dump tells where they stand; regroup lets Ray Train make new workers; "
+        "end ends them for good."
     )
     acked: int = Field(default=0, description="Events up to this number need not be sent again.")
     epoch: int = Field(default=0, description="The attempt that start and stop speak of.")

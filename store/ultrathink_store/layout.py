@@ -11,6 +11,8 @@ QUARANTINED = "QUARANTINED.json"
 PINNED = "PINNED.json"
 LATEST = "LATEST"
 OUTCOME = "OUTCOME.json"
+STACKS = "STACKS.json"
+"""Where the ranks of an attempt stood when it hung."""
 
 _UID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")

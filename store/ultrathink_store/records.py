@@ -66,6 +66,7 @@ class End(Section):
     lost_steps: int | None = None
     message: str = ""
     timings: dict[str, float] = Field(default_factory=dict)
+    detail: dict[str, JsonValue] = Field(default_factory=dict)
     ended_at: str = Field(max_length=64)
 
 

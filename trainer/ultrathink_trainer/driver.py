@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from ultrathink_api.protocol import RunConfig
 from ultrathink_trainer.runtime import processes, raynode
@@ -34,6 +35,14 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s driver: %(message)s", stream=sys.stderr)
     processes.die_with_parent(signal.SIGKILL)
     config = RunConfig.model_validate_json(Path(options.config).read_text())
+    settings = {
+        "host": config.head,
+        "port": config.ports.control,
+        "tokens": config.tokens,
+        "directory": config.directory,
+    }
+    if config.bare:
+        return _alone(settings)
     os.environ.update(ENVIRONMENT)
 
     import ray
@@ -51,12 +60,7 @@ def main(argv: list[str]) -> int:
     log.info("connected")
     DataParallelTrainer(
         relay,
-        train_loop_config={
-            "host": config.head,
-            "port": config.ports.control,
-            "tokens": config.tokens,
-            "directory": config.directory,
-        },
+        train_loop_config=settings,
         scaling_config=ScalingConfig(
             num_workers=config.nodes, resources_per_worker={raynode.NODE_RESOURCE: 1, "CPU": 0}
         ),
@@ -67,6 +71,19 @@ def main(argv: list[str]) -> int:
         ),
     ).fit()
     return 0
+
+
+def _alone(settings: dict[str, Any]) -> int:
+    """The one worker of this machine, without Ray around it; it is made anew when Ray Train would make it anew."""
+    from ultrathink_trainer.worker import Regroup, relay
+
+    while True:
+        try:
+            relay(settings)
+        except Regroup:
+            log.info("a new worker")
+        else:
+            return 0
 
 
 if __name__ == "__main__":

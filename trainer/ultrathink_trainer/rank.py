@@ -26,7 +26,7 @@ from ultrathink_store import Start
 from ultrathink_trainer.checkpoint.copies import Copies
 from ultrathink_trainer.data.tokens import Access
 from ultrathink_trainer.run import Control, open_run
-from ultrathink_trainer.runtime import chaos
+from ultrathink_trainer.runtime import chaos, stacks
 from ultrathink_trainer.runtime.wire import ATOMIC, Message, encode, write_record
 from ultrathink_trainer.supervisor.ledger import MEMORY_SINCE, open_store_of, storage_settings
 from ultrathink_trainer.train import train
@@ -112,6 +112,7 @@ def _where(error: BaseException) -> str:
 
 def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
     config = RunConfig.model_validate_json(Path(assignment["config"]).read_text())
+    stacks.answer_with_stacks(config.directory, epoch, rank)
     control = Control()
 
     def asked_to_stop(signum: int, frame: FrameType | None) -> None:

@@ -41,8 +41,12 @@ class Control:
     save: bool = False
 
 
-class Kill(Protocol):
-    """A fault to inject: at the start of `step`, `rank` kills itself."""
+BLOWS = {"kill": signal.SIGKILL, "hang": signal.SIGSTOP}
+"""What a rank does to itself at the start of a step when it is asked to: it is gone, or it stands still."""
+
+
+class Injected(Protocol):
+    """A fault to inject into `rank` at `step`."""
 
     @property
     def kind(self) -> str: ...
@@ -76,7 +80,7 @@ class Run:
     """Takes the records of this rank; only rank 0 has any but faults."""
     clock: Callable[[], float]
     control: Control = field(default_factory=Control)
-    chaos: Sequence[Kill] = ()
+    chaos: Sequence[Injected] = ()
     access: Access = field(default_factory=default_access)
     parent: CheckpointRef | None = None
     """The checkpoint that this attempt's START names."""
@@ -94,10 +98,11 @@ class Run:
         """Start the step's clock, or end this process if a fault was asked for."""
         self._step_began = self.clock()
         for fault in self.chaos:
-            if fault.kind == "kill" and (fault.rank, fault.step) == (self.world.rank, step):
-                name = f"kill:{fault.rank}@{step}"
+            signum = BLOWS.get(fault.kind)
+            if signum is not None and (fault.rank, fault.step) == (self.world.rank, step):
+                name = f"{fault.kind}:{fault.rank}@{step}"
                 self.emit({"event": "chaos", "fault": name, "rank": fault.rank, "step": step})
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), signum)
 
     def agree(self, step: int, measured: Measured, waited: float) -> Word:
         """One small max-reduce on CPU. Clocks are read on rank 0 only."""
@@ -188,7 +193,7 @@ def open_run(
     emit: Callable[[Record], None],
     clock: Callable[[], float],
     control: Control | None = None,
-    chaos: Sequence[Kill] = (),
+    chaos: Sequence[Injected] = (),
     device: torch.device | None = None,
     access: Access | None = None,
     now: Callable[[], str] = utc_now,

@@ -69,6 +69,7 @@ class Zygote:
         if pid == 0:
             self._become_rank(assignment, parent)
         self._ranks[pid] = (assignment["epoch"], assignment["rank"])
+        self._link.send({"say": "forked", "epoch": assignment["epoch"], "rank": assignment["rank"], "pid": pid})
 
     def _become_rank(self, assignment: Message, parent: int) -> None:
         """The child's side; never returns."""

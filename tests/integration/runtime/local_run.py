@@ -18,6 +18,7 @@ def main(arguments: dict[str, Any]) -> None:
         checkpoint_uri=arguments["uri"],
         resume_uid=arguments.get("resume"),
         chaos=arguments.get("chaos", []),
+        bare=arguments.get("bare", False),
         on_event=lambda event: print(json.dumps(event), flush=True),
     )
 

@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -20,7 +21,7 @@ from ultrathink_trainer.agent.journal import Journal
 from ultrathink_trainer.agent.memory import Memory
 from ultrathink_trainer.agent.ranks import Effect, Fork, Ranks, Signal, Tell
 from ultrathink_trainer.agent.warm import Warm
-from ultrathink_trainer.runtime import processes, raynode
+from ultrathink_trainer.runtime import processes, raynode, stacks
 from ultrathink_trainer.runtime.node import node_name, socket_path
 from ultrathink_trainer.runtime.wire import Link, Message
 
@@ -42,7 +43,9 @@ class Agent:
         self._journal = Journal()
         self._memory = Memory(config.ranks_per_node if config.spec.checkpoint.copies else 0)
         self._ranks = Ranks(config.ranks_per_node)
-        self._notes: queue.SimpleQueue[Head | str] = queue.SimpleQueue()
+        self._pids: dict[int, int] = {}
+        """Of the ranks that run here, by rank."""
+        self._notes: queue.SimpleQueue[Head | Message | str] = queue.SimpleQueue()
         self._signals = processes.Signals(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
         self._listener = self._listen()
         self._warm: Warm | None = None
@@ -72,7 +75,7 @@ class Agent:
                 self._leave()
                 return DRAINED_EXIT_CODE
 
-    def _note(self, note: Head | str) -> None:
+    def _note(self, note: Head | Message | str) -> None:
         self._notes.put(note)
         self._signals.wake()
 
@@ -120,6 +123,7 @@ class Agent:
             warm.end()
             self._warm = None
             self._again_at = time.monotonic() + AGAIN_SECONDS
+            self._pids.clear()
             self._do(self._ranks.zygote_lost())
             self._say_state()
             return
@@ -129,7 +133,10 @@ class Agent:
                 warm.ready = True
                 self._do(self._ranks.zygote_ready())
                 self._say_state()
+            elif message["say"] == "forked":
+                self._pids[message["rank"]] = message["pid"]
             else:
+                self._pids.pop(message["rank"], None)
                 self._take_records(warm)
                 self._do(self._ranks.exited(message["epoch"], message["rank"], message["code"]))
 
@@ -177,6 +184,17 @@ class Agent:
                     self._do(self._ranks.start({**order, "config": self._config_file}))
                 case "stop":
                     self._do(self._ranks.stop(message["epoch"], save=message["save"]))
+                case "dump":
+                    self._dump(message["epoch"])
+
+    def _dump(self, epoch: int) -> None:
+        """Behind the loop: a rank that does not answer costs seconds."""
+        pids = dict(self._pids)
+
+        def look() -> None:
+            self._note({"kind": "stacks", "epoch": epoch, "ranks": stacks.take(self._config.directory, epoch, pids)})
+
+        threading.Thread(target=look, name="stacks", daemon=True).start()
 
     def _lose_worker(self) -> None:
         if self._worker is not None:
@@ -200,6 +218,8 @@ class Agent:
             note = self._notes.get()
             if isinstance(note, Head):
                 self._see(note)
+            elif isinstance(note, dict):
+                self._tell(note)
             else:
                 self._do([Signal(signal.SIGTERM)])
         known = [child for child in (self._ray, self._warm.process if self._warm else None) if child is not None]

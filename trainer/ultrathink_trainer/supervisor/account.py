@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-BUCKETS = ("productive", "startup", "restore", "replay", "checkpointStall", "dataWait", "eval", "other")
+BUCKETS = ("productive", "startup", "restore", "replay", "checkpointStall", "dataWait", "eval", "hang", "other")
 """The buckets of the API's status that have a source."""
 
 
@@ -43,6 +43,10 @@ class Account:
     def evaluated(self, now: float) -> None:
         """Held-out loss was measured."""
         self._spend("eval", now)
+
+    def hung(self, now: float) -> None:
+        """Nothing was done since the last record."""
+        self._spend("hang", now)
 
     def attempt_ended(self, now: float) -> dict[str, float]:
         """What came after the last step is nobody's; returns what was spent since the attempt before."""

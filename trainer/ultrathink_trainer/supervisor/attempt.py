@@ -1,10 +1,12 @@
 """One attempt as the ladder sees it: who takes part, what was heard of it, and how it ended. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
 
 from ultrathink_api.causes import Cause
-from ultrathink_store.records import End, Start
+from ultrathink_api.job import JobSpec
+from ultrathink_store.records import End, Epoch, Start
 from ultrathink_trainer.supervisor import verdict
 from ultrathink_trainer.supervisor.verdict import Failure
 
@@ -44,6 +46,8 @@ class Attempt:
     reason: Cause | None = None
     """Why it was told to stop, if it was."""
     completed: bool = False
+    stood: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    """Node -> rank -> where it stood, once asked."""
     broken: bool = False
     """Its workers are not all there any more: nothing more will be heard of it in time."""
     last_step: int | None = None
@@ -63,13 +67,22 @@ class Attempt:
         parent = self.start.parent
         return max(self.saved_step, parent.step if parent else 0)
 
-    def end(self, ended_at: str) -> tuple[Failure | None, End]:
-        """What explains its end, and its last line in the ledger."""
+    @property
+    def stacks(self) -> dict[str, dict[str, str]]:
+        """Of all ranks that were asked, with their node."""
+        return {
+            rank: {"node": node, **seen} for node, ranks in sorted(self.stood.items()) for rank, seen in ranks.items()
+        }
+
+    def end(self, ended_at: str, epochs: Sequence[Epoch]) -> tuple[Failure | None, End]:
+        """What explains its end, and its last line in the ledger, which holds `epochs` so far."""
         if self.completed:
             self.failures.clear()
         elif not self.failures and self.last_step is None and self.reason is None:
             self.failures.append(Failure(Cause.INTERNAL, message="the ranks ended before their first step"))
         failure = verdict.choose(self.failures) if self.failures else None
+        if failure is not None and failure.cause is Cause.HANG:
+            failure = verdict.of_hang(failure, self.stacks)
         # Ranks that stopped without being told got the signal from outside: their node is going away.
         cause = None if self.completed else failure.cause if failure else self.reason or Cause.DRAINED
         end = End(
@@ -81,6 +94,7 @@ class Attempt:
             last_step=self.last_step,
             lost_steps=max(0, (self.last_step or 0) - self.base) if cause else 0,
             message=failure.message if failure else "",
+            detail=verdict.hints(failure, epochs) if failure else {},
             ended_at=ended_at,
         )
         return failure, end
@@ -93,3 +107,10 @@ class Limits:
     most: int
     most_without_progress: int
     grace: float
+    dump: bool = True
+    """Whether a hang waits for the stacks of all ranks."""
+
+    @classmethod
+    def of(cls, spec: JobSpec) -> "Limits":
+        budget, grace = spec.restart.budget, float(spec.checkpoint.grace_seconds)
+        return cls(budget.max, budget.without_progress, grace, spec.health.on_hang == "DumpThenRestart")

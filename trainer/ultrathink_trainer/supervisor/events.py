@@ -1,6 +1,6 @@
 """What happens to the ladder, and what it orders: plain values, no behaviour."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ultrathink_api.causes import Cause
@@ -61,6 +61,24 @@ class NodeIdle:
     node: str
     agent: str
     epoch: int
+
+
+@dataclass(frozen=True)
+class Hung:
+    """No step for longer than the job's own pace explains."""
+
+    seconds: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """Where the ranks of a node stand: by rank its state and stack."""
+
+    node: str
+    agent: str
+    epoch: int
+    ranks: dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -130,6 +148,8 @@ Event = (
     | RankExit
     | RankRecord
     | NodeIdle
+    | Hung
+    | Stacks
     | Opened
     | EpochTaken
     | EpochEnded
@@ -166,11 +186,20 @@ class StopRanks:
 
 
 @dataclass(frozen=True)
+class DumpStacks:
+    """Let each worker's node tell where its ranks stand."""
+
+    epoch: int
+    workers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class EndEpoch:
-    """Write END and read the ledger again."""
+    """Write END, with the stacks that were taken beside it, and read the ledger again."""
 
     number: int
     end: End
+    stacks: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -200,4 +229,4 @@ class Stopped:
     reason: Cause
 
 
-Order = TakeEpoch | StartRanks | StopRanks | EndEpoch | Regroup | Finish | Stopped
+Order = TakeEpoch | StartRanks | StopRanks | DumpStacks | EndEpoch | Regroup | Finish | Stopped

@@ -107,6 +107,8 @@ def _translated(member: Member, event: dict[str, Any]) -> object:
             return ev.RankExit(
                 member.node, member.agent, event["epoch"], event["rank"], event["code"], event["ordered"]
             )
+        case "stacks":
+            return ev.Stacks(member.node, member.agent, event["epoch"], event["ranks"])
         case "idle":
             return ev.NodeIdle(member.node, member.agent, event["epoch"])
     raise ValueError(f"an agent sent {event['kind']!r}")

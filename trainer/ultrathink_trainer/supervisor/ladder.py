@@ -10,6 +10,8 @@ from ultrathink_trainer.supervisor.verdict import Budget, Failure
 
 KILL_SECONDS = 10.0
 """A killed rank is reaped in 0.1 s; a node that says nothing for so long is lost."""
+DUMP_SECONDS = 20.0
+"""A node tells the stacks of eight ranks that do not answer within that; what is not told by then is left out."""
 SETTLE_SECONDS = 3.0
 """Gloo's peers notice a dead rank within 1.5 s: the loss of the node that explains them is known by then."""
 
@@ -57,6 +59,10 @@ class Ladder:
                 orders = self._record(event)
             case ev.NodeIdle():
                 orders = self._idle(event, now)
+            case ev.Hung():
+                orders = self._hung(event, now)
+            case ev.Stacks():
+                orders = self._take_stacks(event, now)
             case ev.Opened():
                 orders = self._opened(event)
             case ev.EpochTaken():
@@ -157,6 +163,24 @@ class Ladder:
         attempt.idle.add(event.node)
         return self._close_if_idle(now)
 
+    def _hung(self, event: ev.Hung, now: float) -> list[ev.Order]:
+        attempt = self.attempt
+        if attempt is None or self.state is not State.RUNNING or attempt.completed:
+            return []
+        self._fail(Failure(Cause.HANG, message=f"no step for {event.seconds:.0f} s, {event.limit:.0f} s are allowed"))
+        if not self.limits.dump:
+            return self._kill(now)
+        self.state = State.ENDING
+        attempt.kill_at = now + DUMP_SECONDS
+        return [ev.DumpStacks(attempt.start.epoch, tuple(m.worker for m in attempt.members.values()))]
+
+    def _take_stacks(self, event: ev.Stacks, now: float) -> list[ev.Order]:
+        attempt = self._of_attempt(event.epoch, event.node)
+        if attempt is None:
+            return []
+        attempt.stood[event.node] = event.ranks
+        return self._kill(now) if attempt.stood.keys() >= attempt.members.keys() else []
+
     def _fail(self, failure: Failure) -> None:
         assert self.attempt is not None, "only an attempt fails"
         self.attempt.failures.append(failure)
@@ -229,8 +253,8 @@ class Ladder:
         assert attempt is not None
         self.state = State.CLOSING
         attempt.kill_at = attempt.close_at = None
-        self._final, end = attempt.end(self.wall_clock)
-        return [ev.EndEpoch(attempt.start.epoch, end)]
+        self._final, end = attempt.end(self.wall_clock, self.epochs)
+        return [ev.EndEpoch(attempt.start.epoch, end, attempt.stacks)]
 
     # What follows
 

@@ -1,5 +1,6 @@
 """The supervisor's hand on the store: one thread that claims, takes and ends epochs, and answers with events."""
 
+import json
 import logging
 import queue
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.protocol import RunConfig
-from ultrathink_store import EpochTaken, JobStore, StorageSettings, open_job, probe
+from ultrathink_store import EpochTaken, JobStore, StorageSettings, layout, open_job, probe
 from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Start
 from ultrathink_store.sweep import remove_all
 from ultrathink_trainer.supervisor import events as ev
@@ -107,8 +108,8 @@ class LedgerThread:
     def take(self, order: ev.TakeEpoch, fired: tuple[str, ...]) -> None:
         self._work.put(lambda: self._take(order, fired))
 
-    def end(self, number: int, end: End) -> None:
-        self._work.put(lambda: self._end(number, end))
+    def end(self, number: int, end: End, stacks: dict[str, dict[str, str]]) -> None:
+        self._work.put(lambda: self._end(number, end, stacks))
 
     def finish(self, outcome: Outcome | None, *, write: bool = True) -> None:
         """Verify the newest checkpoint, and write the outcome, if there is one and it is to last."""
@@ -185,8 +186,17 @@ class LedgerThread:
                 self._has_held, self._unsure = True, False
                 return ev.EpochTaken(start)
 
-    def _end(self, number: int, end: End) -> ev.EpochEnded:
+    def _end(self, number: int, end: End, stacks: dict[str, dict[str, str]]) -> ev.EpochEnded:
         assert self._job is not None, "opened first"
+        if stacks:
+            key = f"{layout.epoch_folder(self._job.uid, number)}/{layout.STACKS}"
+            log.warning("stacks of the ranks are kept at %s/%s", self._job.store.uri, key)
+            try:
+                self._job.store.write(key, json.dumps(stacks).encode())
+            except Refused as refused:  # the log has them; the ledger's line must not wait for them
+                log.warning("they are only here: %s", refused.problem.message)
+            for rank, seen in stacks.items():
+                log.warning("rank %s on %s, state %s:\n%s", rank, seen["node"], seen["state"], seen["stack"])
         self._job.end_epoch(number, end)
         return ev.EpochEnded(*self._read())
 

@@ -67,9 +67,8 @@ class Supervisor:
         self._report = Reporter(out)
         self._metrics = TrainerMetrics(config.job, config.namespace)
         self._training = Training(of=int(config.plan["steps"]))
-        self._observer = Observer(self._training, self._metrics, self._report, self._began)
-        budget = config.spec.restart.budget
-        limits = Limits(budget.max, budget.without_progress, float(config.spec.checkpoint.grace_seconds))
+        self._observer = Observer(config, self._training, self._metrics, self._report, self._began)
+        limits = Limits.of(config.spec)
         self._ladder = Ladder(nodes=config.nodes, ranks_per_node=config.ranks_per_node, limits=limits, now=utc_now())
         self._service = ControlService(config, self._incarnation, self._gate, post)
         self._store: object | None = None
@@ -100,7 +99,8 @@ class Supervisor:
             signal.signal(signum, lambda number, frame: self._events.put(number))
         self._serve()
         self._ledger.open()
-        self._ray.start()
+        if not self._config.bare:
+            self._ray.start()
         if self._config.agent_in_head:
             self._agent.start()
         self._driver.start()
@@ -150,6 +150,8 @@ class Supervisor:
         if event is not None:
             self._take(event, now)
         self._gate.look()
+        if self._ladder.state is State.RUNNING and (silence := self._observer.silence(now)) is not None:
+            self._feed(ev.Hung(silence.seconds, silence.limit), now)
         self._feed(ev.Tick(), now)
         self._show(now)
 
@@ -173,7 +175,7 @@ class Supervisor:
                 self._feed(event, now)
             case ev.Opened():
                 self._open(event, now)
-            case ev.EpochEnded() | ev.EpochTaken() | ev.RankExit() | ev.NodeIdle():
+            case ev.EpochEnded() | ev.EpochTaken() | ev.RankExit() | ev.NodeIdle() | ev.Stacks():
                 self._feed(event, now)
             case ev.StopAsked() if event.delete:
                 self._delete(event, now)
@@ -192,6 +194,7 @@ class Supervisor:
                 self._feed(event, now)
             case Limited():
                 self._ladder.limits, self._keeper.keep = event.limits, event.keep
+                self._observer.watch.health = event.health
             case Ended():
                 self._close(event, now)
 
@@ -214,11 +217,14 @@ class Supervisor:
             case ev.StopRanks():
                 for worker in order.workers:
                     self._gate.order(worker, Command(order=0, do="stop", epoch=order.epoch, save=order.save))
+            case ev.DumpStacks():
+                for worker in order.workers:
+                    self._gate.order(worker, Command(order=0, do="dump", epoch=order.epoch))
             case ev.EndEpoch():
                 timings = self._observer.ended(order.number, now)
                 self._keeper.attempt_ended()
                 log.info("attempt %s ended: %s %s", order.number, order.end.cause or "completed", order.end.message)
-                self._ledger.end(order.number, order.end.model_copy(update={"timings": timings}))
+                self._ledger.end(order.number, order.end.model_copy(update={"timings": timings}), order.stacks)
             case ev.Regroup():
                 for worker in order.workers:
                     self._gate.order(worker, Command(order=0, do="regroup"))
@@ -234,7 +240,7 @@ class Supervisor:
     def _start_ranks(self, order: ev.StartRanks) -> None:
         start = order.start
         log.info("attempt %s starts from %s", start.epoch, start.parent or "nothing")
-        self._observer.began(start)
+        self._observer.started(start, time.monotonic())
         dumped = start.model_dump(mode="json", by_alias=True, exclude_none=True)
         for worker, first in order.first_rank.items():
             self._gate.order(

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from ultrathink_api.protocol import RunConfig
 from ultrathink_store.records import Start
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor.account import BUCKETS, Account
 from ultrathink_trainer.supervisor.metrics import TrainerMetrics
 from ultrathink_trainer.supervisor.report import Reporter
 from ultrathink_trainer.supervisor.status import Training
+from ultrathink_trainer.supervisor.watch import Silence, Watch
 
 log = logging.getLogger("ultrathink.supervisor")
 
@@ -17,9 +19,13 @@ log = logging.getLogger("ultrathink.supervisor")
 class Observer:
     """Fed by the supervisor's loop; the clocks' readings come in."""
 
-    def __init__(self, training: Training, metrics: TrainerMetrics, report: Reporter, began: float) -> None:
+    def __init__(
+        self, config: RunConfig, training: Training, metrics: TrainerMetrics, report: Reporter, began: float
+    ) -> None:
         self.training, self.metrics, self.report = training, metrics, report
         self.account = Account(began)
+        every, steps = config.plan.get("validationEvery"), training.of
+        self.watch = Watch(config.spec.health, validation_every=int(every or steps), steps=steps)
         self._began = began
         self._fault_at: float | None = None
         self._last_step_at: float | None = None
@@ -41,15 +47,25 @@ class Observer:
         if event.epochs and event.epochs[-1].end is None:
             self._fault_at = self._began
 
-    def began(self, start: Start) -> None:
+    def started(self, start: Start, now: float) -> None:
         """An attempt's ranks are being forked."""
+        self.watch.began(now)
         self._last_step_at = None
         self.report.attempt(start, start.cause)
 
     def faulted(self, now: float) -> None:
         """An attempt that ran does so no more: recovery is counted from here."""
+        self.watch.ended()
         if self._fault_at is None:
             self._fault_at = now
+
+    def silence(self, now: float) -> Silence | None:
+        """A hang, once; its seconds were nobody's work."""
+        silence = self.watch.look(now)
+        if silence is not None:
+            self.watch.ended()
+            self.account.hung(now)
+        return silence
 
     def ended(self, number: int, now: float) -> dict[str, float]:
         """Seconds of the attempt, for its END."""
@@ -66,6 +82,8 @@ class Observer:
         """A record of a rank; `current`: of the attempt under way; `wall`: the time as seconds and as text."""
         seconds: float | None = None
         recovery: float | None = None
+        if current:
+            self.watch.heard(record, now)
         match record["event"]:
             case "step" if current:
                 if self._last_step_at is None and self._fault_at is not None:

@@ -21,6 +21,7 @@ from ultrathink_api.protocol import (
     StopView,
 )
 from ultrathink_api.sections.checkpoint import KeepSpec
+from ultrathink_api.sections.health import HealthSpec
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import status
 from ultrathink_trainer.supervisor.attempt import Limits
@@ -78,6 +79,7 @@ class Limited:
 
     limits: Limits
     keep: KeepSpec
+    health: HealthSpec
 
 
 class ControlService:
@@ -132,13 +134,12 @@ class ControlService:
         kept = {"keep": body.spec.checkpoint.keep, "on_delete": body.spec.checkpoint.on_delete}
         checkpoint = self._spec.checkpoint.model_copy(update=kept)
         same = {"restart": body.spec.restart, "resume": body.spec.resume, "checkpoint": checkpoint}
+        same["health"] = body.spec.health
         if self._spec.model_copy(update=same) != body.spec:
             return SpecReply(generation=self._generation, effect="newCluster")
         effect = "none" if body.spec == self._spec else "inPlace"
         self._spec, self._generation = body.spec, body.generation
-        budget = body.spec.restart.budget
-        grace = float(body.spec.checkpoint.grace_seconds)
-        self._post(Limited(Limits(budget.max, budget.without_progress, grace), body.spec.checkpoint.keep))
+        self._post(Limited(Limits.of(body.spec), body.spec.checkpoint.keep, body.spec.health))
         return SpecReply(generation=self._generation, effect=effect)
 
     def stop(self, body: StopRequest) -> StopView:

@@ -1,11 +1,13 @@
 """Why an attempt failed, and whether another one may follow. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ultrathink_api.causes import FREE_CAUSES, USER_ERROR_EXIT_CODE, Cause
 from ultrathink_api.errors import Problem
 from ultrathink_store.records import CheckpointRef, Epoch
+from ultrathink_trainer.runtime import stacks
 
 TRANSIENT_CODES = frozenset({"UTK0305", "UTK0306", "UTK0308", "UTK0315", "UTK0316"})
 """Refusals of the store that another attempt may not meet again."""
@@ -57,6 +59,27 @@ def of_exit(rank: int, node: str, code: int, said: dict[str, object] | None) -> 
         )
         return Failure(Cause.RANK_LOST, True, rank, node, code, told)
     return Failure(Cause.INTERNAL, True, rank, node, code, message)
+
+
+def of_hang(failure: Failure, seen: Mapping[str, Mapping[str, str]]) -> Failure:
+    """A hang, laid to the rank that the others wait for, where the stacks tell it."""
+    rank = stacks.blame(seen)
+    if rank is None:
+        return failure
+    node = seen[str(rank)]["node"]
+    stands = "is stopped" if seen[str(rank)]["state"] in stacks.STOPPED else "is in no collective, all others are"
+    return replace(failure, rank=rank, node=node, message=f"{failure.message}; rank {rank} on {node} {stands}")
+
+
+def hints(failure: Failure, epochs: Sequence[Epoch]) -> dict[str, Any]:
+    """What END says for whoever places the next attempt: a rank that hangs again on its node is the node's fault."""
+    if failure.cause is not Cause.HANG or failure.rank is None:
+        return {}
+    again = any(
+        e.end is not None and (e.end.cause, e.end.rank, e.end.node) == (Cause.HANG, failure.rank, failure.node)
+        for e in epochs
+    )
+    return {"avoid": {"node": failure.node, "reason": f"rank {failure.rank} hung twice"}} if again else {}
 
 
 def choose(failures: Sequence[Failure]) -> Failure:

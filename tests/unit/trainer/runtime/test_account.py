@@ -26,6 +26,7 @@ def test_a_run_with_one_fault_is_told_apart() -> None:
             "checkpointStall": 0.0,
             "dataWait": 0.0,
             "eval": 0.0,
+            "hang": 0.0,
             "other": 0.75,
         }
     )

@@ -7,8 +7,8 @@ from ultrathink_api.errors import Problem
 from ultrathink_store import End, Epoch, Start
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor.attempt import Limits, State
-from ultrathink_trainer.supervisor.ladder import KILL_SECONDS, SETTLE_SECONDS
-from unit.trainer.runtime.parts.ladders import NOW, Bench, kinds, ref
+from ultrathink_trainer.supervisor.ladder import DUMP_SECONDS, KILL_SECONDS, SETTLE_SECONDS
+from unit.trainer.runtime.parts.ladders import LIMITS, NOW, Bench, kinds, ref
 
 
 def test_nothing_starts_before_all_nodes_have_joined() -> None:
@@ -326,3 +326,57 @@ def test_limits_may_change_while_it_runs() -> None:
     bench.ladder.limits = replace(bench.limits, most=0)
     finish = fail_once(bench)[-1]
     assert isinstance(finish, ev.Finish) and finish.reason == "RestartBudgetSpent"
+
+
+STOPPED = {"state": "T", "stack": "in begin"}
+WAITING = {"state": "S", "stack": "torch/distributed all_reduce"}
+
+
+def hang(bench: Bench, rank: str = "3") -> list[ev.Order]:
+    """Silence, the stacks of both nodes, the end of all ranks."""
+    bench.send(ev.Hung(42.0, 30.0))
+    for node, ranks in ((0, ("0", "1")), (1, ("2", "3"))):
+        seen = {name: STOPPED if name == rank else WAITING for name in ranks}
+        bench.send(ev.Stacks(f"w-{node}", f"agent-{node}-0", bench.epoch, seen))
+    for number in range(4):
+        bench.exit(number, -9, ordered=True)
+    return bench.idle(0, 1)
+
+
+def test_a_hang_is_answered_when_all_stacks_are_taken() -> None:
+    bench = Bench().started()
+    assert bench.send(ev.Hung(42.0, 30.0)) == [ev.DumpStacks(1, ("worker-0-0", "worker-1-0"))]
+    assert bench.send(ev.Stacks("w-0", "agent-0-0", 1, {"0": WAITING, "1": WAITING})) == []
+    orders = bench.send(ev.Stacks("w-1", "agent-1-0", 1, {"2": WAITING, "3": STOPPED}))
+    assert orders == [ev.StopRanks(1, ("worker-0-0", "worker-1-0"), save=False)]
+
+
+def test_a_hang_is_laid_to_the_rank_that_the_others_wait_for() -> None:
+    bench = Bench().started()
+    orders = hang(bench)
+    assert kinds(orders) == ["EndEpoch", "TakeEpoch", "StartRanks"]
+    end = bench.end_of(1)
+    assert (end.cause, end.rank, end.node, end.rung, end.detail) == (Cause.HANG, 3, "w-1", "ranks", {})
+    assert isinstance(orders[0], ev.EndEpoch) and orders[0].stacks["3"] == {"node": "w-1", **STOPPED}
+
+
+def test_a_node_whose_rank_hangs_twice_is_to_be_avoided() -> None:
+    bench = Bench().started()
+    hang(bench)
+    hang(bench, rank="1")
+    assert bench.end_of(2).detail == {}, "another rank"
+    bench.save(10)
+    hang(bench)
+    assert bench.end_of(3).detail == {"avoid": {"node": "w-1", "reason": "rank 3 hung twice"}}
+
+
+def test_stacks_that_do_not_come_are_not_waited_for() -> None:
+    bench = Bench().started()
+    bench.send(ev.Hung(42.0, 30.0))
+    bench.now = DUMP_SECONDS + 0.1
+    assert kinds(bench.send(ev.Tick())) == ["StopRanks"]
+
+
+def test_without_a_wish_for_stacks_the_ranks_are_ended_at_once() -> None:
+    bench = Bench(limits=replace(LIMITS, dump=False)).started()
+    assert kinds(bench.send(ev.Hung(42.0, 30.0))) == ["StopRanks"]

@@ -21,6 +21,14 @@ EVENTS = st.one_of(
     st.builds(ev.StopAsked, st.just(Cause.DRAINED), st.sampled_from(["w-0", "w-1"])),
     st.just(ev.RestartAsked()),
     st.just(ev.Tick()),
+    st.just(ev.Hung(40.0, 30.0)),
+    st.builds(
+        ev.Stacks,
+        st.sampled_from(["w-0", "w-1"]),
+        st.sampled_from(["agent-a", "agent-b"]),
+        st.integers(1, 4),
+        st.just({"0": {"state": "T", "stack": ""}}),
+    ),
     st.builds(
         ev.RankExit,
         st.sampled_from(["w-0", "w-1"]),
@@ -54,7 +62,7 @@ def test_no_history_breaks_the_promises(history: list[tuple[ev.Event, float]]) -
                     assert len(order.first_rank) == bench.nodes, "never before all nodes have joined"
                     assert sorted(order.first_rank.values()) == [0, 2]
                     running = order.start.epoch
-                case ev.StopRanks():
+                case ev.StopRanks() | ev.DumpStacks():
                     assert order.epoch == running
                 case ev.EndEpoch():
                     running = None

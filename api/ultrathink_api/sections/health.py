@@ -1,0 +1,41 @@
+"""spec.health: how a run that no longer trains is noticed."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ultrathink_api.base import Section, setting
+
+
+class HealthSpec(Section):
+    """How a run that no longer trains is noticed."""
+
+    startup_minutes: int = setting(
+        "Minutes that an attempt may take to its first step. Default: 30.",
+        effect="inPlace",
+        default=30,
+        ge=1,
+        le=1_440,
+    )
+    hang: Annotated[int, Field(ge=1, le=86_400)] | Annotated[str, Field(pattern="^(auto|off)$")] = setting(
+        "Seconds without a step after which an attempt hangs; auto learns them as three times the mean step, "
+        "within the two limits below; off never ends an attempt for it. Default: auto.",
+        effect="inPlace",
+        default="auto",
+    )
+    hang_floor_seconds: int = setting(
+        "Seconds of silence that hang: auto always allows. Default: 30.", effect="inPlace", default=30, ge=1, le=86_400
+    )
+    hang_ceiling_seconds: int = setting(
+        "Seconds of silence that hang: auto never allows between two steps. Default: 1200.",
+        effect="inPlace",
+        default=1_200,
+        ge=1,
+        le=86_400,
+    )
+    on_hang: Literal["DumpThenRestart", "Restart"] = setting(
+        "What answers a hang: DumpThenRestart keeps the stacks of all ranks first, which takes seconds; Restart does "
+        "not wait for them. Default: DumpThenRestart.",
+        effect="inPlace",
+        default="DumpThenRestart",
+    )
