@@ -139,6 +139,8 @@ CODES: dict[str, Code] = {
         Code("UTK0405", "RayNotReady", "Ray did not start, or placed no worker, in time"),
         Code("UTK0406", "RunUnknown", "There is no local run with this uid to go on with"),
         Code("UTK0407", "SupervisorFailed", "The supervisor itself failed"),
+        Code("UTK0408", "OutOfMemory", "Memory was short with one sequence at a time"),
+        Code("UTK0409", "Diverged", "Steps were not finite again and again"),
         Code("UTK0501", "KubeconfigMissing", "No cluster is configured"),
         Code("UTK0502", "ContextUnknown", "The kubeconfig cannot be used"),
         Code("UTK0503", "ClusterUnreachable", "The cluster does not answer"),

@@ -110,6 +110,24 @@ def test_a_rank_asked_to_kill_itself_says_so_and_is_gone(tmp_path: Path) -> None
     assert said.read_text() == "kill:1@3 1 3"
 
 
+def test_a_rollback_equals_the_run_that_never_read_these_rows(tmp_path: Path) -> None:
+    job = saving(interval_steps=1, interval_seconds=None)
+    rows = job.batch.rows
+
+    def bear_nothing(run: Run) -> None:
+        run.bears = 0
+
+    def leave_out(run: Run) -> None:
+        run.skips = ((2 * rows, 3 * rows),)
+
+    with pytest.raises(RankFailed, match="steps 3 to 3 were not finite"):
+        attempt(job, tmp_path / "rolled", 1, chaos=[Kill(rank=0, step=3, kind="nan")], prepare=bear_nothing)
+    rolled = attempt(job, tmp_path / "rolled", 2, prepare=leave_out)
+    whole = attempt(job, tmp_path / "whole", 1, prepare=leave_out)
+    assert min(rolled.losses) <= 3 and max(rolled.losses) == STEPS
+    assert rolled.losses == {step: whole.losses[step] for step in rolled.losses}
+
+
 @pytest.mark.parametrize("name", ["data 2", "pipeline 2"])
 def test_a_non_finite_step_changes_nothing_on_any_rank(name: str, tmp_path: Path) -> None:
     """One rank alone finds step 2 not finite: all skip it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from integration.runtime.conftest import LocalRun, tiny_job
+from integration.runtime.conftest import STEPS, LocalRun, tiny_job
 
 Run = Callable[..., LocalRun]
 
@@ -23,6 +23,16 @@ def run(tmp_path: Path) -> Iterator[Run]:
     yield begin
     for made in runs:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def undisturbed_exactly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
+    """The same in fp64, where a sum in another order differs by less than anything that is learned."""
+    training = {"steps": STEPS, "globalBatchTokens": 256, "precision": "fp64"}
+    made = LocalRun(tmp_path_factory.mktemp("exactly"), bare=True, job=tiny_job(training=training))
+    made.summary()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -25,14 +25,15 @@ from ultrathink_planner import Plan
 from ultrathink_store import Start
 from ultrathink_trainer.checkpoint.copies import Copies
 from ultrathink_trainer.data.tokens import Access
-from ultrathink_trainer.run import Control, open_run
-from ultrathink_trainer.runtime import chaos, stacks
+from ultrathink_trainer.run import Control, NonFinite, open_run
+from ultrathink_trainer.runtime import chaos, memory, stacks
 from ultrathink_trainer.runtime.wire import ATOMIC, Message, encode, write_record
 from ultrathink_trainer.supervisor.ledger import MEMORY_SINCE, open_store_of, storage_settings
 from ultrathink_trainer.train import train
 
 REFUSED_EXIT_CODE = 65
 MEMORY_EXIT_CODE = 71
+NON_FINITE_EXIT_CODE = 76
 INTERNAL_EXIT_CODE = 70
 PEER_EXIT_CODE = 75
 JOIN_TIMEOUT = timedelta(seconds=120)
@@ -70,13 +71,16 @@ def main(assignment: Message, records: int) -> int:
         if asked.code == USER_ERROR_EXIT_CODE:
             failed("user", f"rank {rank} ended with exit code {USER_ERROR_EXIT_CODE}")
         return asked.code if isinstance(asked.code, int) else INTERNAL_EXIT_CODE
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        failed("memory", f"rank {rank}: {error}")
-        return MEMORY_EXIT_CODE
+    except NonFinite as error:
+        emit({**last_words("nonFinite", str(error)), "rows": list(error.rows)})
+        return NON_FINITE_EXIT_CODE
     except Exception as error:
         if is_peers_fault(error):
             failed("peer", f"rank {rank}: {error}")
             return PEER_EXIT_CODE
+        if memory.is_short(error):
+            failed("memory", f"rank {rank}: {error}")
+            return MEMORY_EXIT_CODE
         traceback.print_exc()
         failed("error", f"rank {rank}: {_where(error)}{type(error).__name__}: {error}")
         return INTERNAL_EXIT_CODE
@@ -105,6 +109,14 @@ def is_peers_fault(error: BaseException) -> bool:
     return False
 
 
+def with_micro_batch(plan: Plan, rows: int | None) -> Plan:
+    """The same step in smaller pieces, where an attempt before was short of memory."""
+    if rows is None:
+        return plan
+    batch = plan.batch.model_copy(update={"micro_rows": rows, "microbatches": plan.batch.rows_per_data_rank // rows})
+    return plan.model_copy(update={"batch": batch})
+
+
 def _where(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: " if frames else ""
@@ -121,7 +133,7 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
     signal.signal(signal.SIGTERM, asked_to_stop)
     device = _join(config, epoch, rank, int(assignment["localRank"]))
     start = Start.model_validate(assignment["start"])
-    plan = Plan.model_validate(config.plan)
+    plan = with_micro_batch(Plan.model_validate(config.plan), start.detail.get("microBatchSequences"))
     run = open_run(
         plan,
         open_store_of(config),
@@ -133,6 +145,8 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
         device=device,
         copies=_copies(assignment, config, plan, start, rank),
         parent=start.parent,
+        skips=[(first, last) for first, last in start.detail.get("skips", [])],
+        bears=config.spec.health.non_finite_skips,
         access=Access(Path(config.directory) / DATA_FOLDER, storage_settings(config)),
     )
     finish = train(run)

@@ -1,14 +1,13 @@
 """A run: all that the training loop needs from outside, and the word by which its ranks agree."""
 
 import math
-import os
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from ultrathink_planner import Plan
 from ultrathink_store import CheckpointRef, JobStore
@@ -18,6 +17,7 @@ from .checkpoint.checkpoints import Checkpoints, Failed, Saved
 from .checkpoint.copies import Copies
 from .data.source import default_access
 from .data.tokens import Access
+from .injection import strike
 from .model.balance import Load
 from .parallel.engine import Measured
 from .parallel.mesh import World, build_world
@@ -41,8 +41,12 @@ class Control:
     save: bool = False
 
 
-BLOWS = {"kill": signal.SIGKILL, "hang": signal.SIGSTOP}
-"""What a rank does to itself at the start of a step when it is asked to: it is gone, or it stands still."""
+class NonFinite(Exception):
+    """More steps in a row were not finite than a run bears: it has to go back, and around what it read."""
+
+    def __init__(self, first: int, last: int, rows: tuple[int, int]) -> None:
+        super().__init__(f"steps {first} to {last} were not finite (rows {rows[0]} to {rows[1] - 1} of the data)")
+        self.rows = rows
 
 
 class Injected(Protocol):
@@ -84,6 +88,12 @@ class Run:
     access: Access = field(default_factory=default_access)
     parent: CheckpointRef | None = None
     """The checkpoint that this attempt's START names."""
+    skips: tuple[tuple[int, int], ...] = ()
+    """Rows that this attempt is not to read, beside those that its checkpoint names."""
+    bears: int = 2
+    """Non-finite steps in a row that are skipped and no more."""
+    _bad: tuple[int, int, int] | None = None
+    """Of the non-finite steps in a row: the first, its first row, how many."""
     _saved_at: float = 0.0
     _step_began: float = 0.0
 
@@ -94,15 +104,26 @@ class Run:
     def leads(self) -> bool:
         return self.world.rank == 0
 
-    def begin(self, step: int) -> None:
-        """Start the step's clock, or end this process if a fault was asked for."""
+    def begin(self, step: int, model: nn.Module) -> None:
+        """Start the step's clock, and do to this process what was asked for."""
         self._step_began = self.clock()
         for fault in self.chaos:
-            signum = BLOWS.get(fault.kind)
-            if signum is not None and (fault.rank, fault.step) == (self.world.rank, step):
-                name = f"{fault.kind}:{fault.rank}@{step}"
-                self.emit({"event": "chaos", "fault": name, "rank": fault.rank, "step": step})
-                os.kill(os.getpid(), signum)
+            if (fault.rank or 0, fault.step) == (self.world.rank, step):
+                where = "" if fault.rank is None else f":{fault.rank}"
+                name = f"{fault.kind}{where}@{step}"
+                self.emit({"event": "chaos", "fault": name, "rank": self.world.rank, "step": step})
+                strike(fault.kind, model, self.world.device)
+
+    def bear(self, word: Word, step: int, rows: tuple[int, int]) -> None:
+        """Bear a non-finite step, if it is not one too many in a row. All ranks know the same."""
+        if not word.skip:
+            self._bad = None
+            return
+        first, start, count = self._bad or (step, rows[0], 0)
+        self._bad = (first, start, count + 1)
+        if count + 1 > self.bears:
+            self.report_saved(self.checkpoints.result(wait=True))
+            raise NonFinite(first, step, (start, rows[1]))
 
     def agree(self, step: int, measured: Measured, waited: float) -> Word:
         """One small max-reduce on CPU. Clocks are read on rank 0 only."""
@@ -196,6 +217,8 @@ def open_run(
     chaos: Sequence[Injected] = (),
     device: torch.device | None = None,
     access: Access | None = None,
+    skips: Sequence[tuple[int, int]] = (),
+    bears: int = 2,
     now: Callable[[], str] = utc_now,
     copies: Copies | None = None,
     parent: CheckpointRef | None = None,
@@ -204,4 +227,16 @@ def open_run(
     world = build_world(plan.mesh, device or torch.device("cpu"))
     checkpoints = Checkpoints(store, epoch, plan, now=now, clock=clock)
     checkpoints.copies = copies
-    return Run(plan, world, checkpoints, emit, clock, control or Control(), chaos, access or default_access(), parent)
+    return Run(
+        plan,
+        world,
+        checkpoints,
+        emit,
+        clock,
+        control or Control(),
+        chaos,
+        access or default_access(),
+        parent,
+        tuple(skips),
+        bears,
+    )

@@ -5,6 +5,7 @@ happens, and in which order.
 """
 
 import math
+from dataclasses import replace
 
 from .checkpoint.checkpoints import Failed
 from .checkpoint.progress import Progress
@@ -41,8 +42,9 @@ def train(run: Run) -> Finish:
 
     while progress.step < plan.steps:
         step = progress.step + 1
-        run.begin(step)
+        run.begin(step, engine.model)
 
+        first_row = progress.cursor.i
         rows, cursor = feed.next(progress.cursor)
         measured = engine.forward_backward(rows)
         word = run.agree(step, measured, feed.waited)
@@ -53,6 +55,7 @@ def train(run: Run) -> Finish:
 
         progress = Progress(step, progress.tokens + plan.batch.tokens, engine.optimizer.updates, cursor)
         run.report_step(step, measured, word, lr=lr, tokens=progress.tokens)
+        run.bear(word, step, (first_row, cursor.i))
 
         if step % plan.validation_every == 0 or step == plan.steps:
             validate(run, engine, loader, source, step)
@@ -60,7 +63,7 @@ def train(run: Run) -> Finish:
         if word.stop or step == plan.steps:
             break
         copy(run, engine, progress)
-        if word.save:
+        if word.save and not word.skip:  # whoever goes back must find what was before
             save(run, engine, progress, busy=word.busy)
 
     feed.close()
@@ -84,10 +87,10 @@ def restore(run: Run, engine: Engine, source: Source) -> Progress:
         return recalled
     progress, ref = run.checkpoints.restore(engine.tensors(), source.fingerprint)
     if progress is None or ref is None:
-        return Progress(step=0, tokens=0, updates=0, cursor=Cursor(source.fingerprint))
+        return Progress(step=0, tokens=0, updates=0, cursor=Cursor(source.fingerprint).without(run.skips))
     engine.optimizer.updates = progress.updates
     run.report_restored(progress.step, ref, run.clock() - began)
-    return progress
+    return replace(progress, cursor=progress.cursor.without(run.skips))
 
 
 def validate(run: Run, engine: Engine, loader: Loader, source: Source, step: int) -> None:

@@ -33,6 +33,21 @@ class HealthSpec(Section):
         ge=1,
         le=86_400,
     )
+    non_finite_skips: int = setting(
+        "Steps in a row whose loss or gradient is NaN or infinite that are left out; at one more the job goes back to "
+        "its newest checkpoint and around the data of these steps. Default: 2.",
+        effect="restart",
+        default=2,
+        ge=0,
+        le=1_000,
+    )
+    rollbacks: int = setting(
+        "How often the job goes back for non-finite steps before it fails as Diverged. Default: 2.",
+        effect="inPlace",
+        default=2,
+        ge=0,
+        le=1_000,
+    )
     on_hang: Literal["DumpThenRestart", "Restart"] = setting(
         "What answers a hang: DumpThenRestart keeps the stacks of all ranks first, which takes seconds; Restart does "
         "not wait for them. Default: DumpThenRestart.",

@@ -21,7 +21,7 @@ from ultrathink_trainer.agent.journal import Journal
 from ultrathink_trainer.agent.memory import Memory
 from ultrathink_trainer.agent.ranks import Effect, Fork, Ranks, Signal, Tell
 from ultrathink_trainer.agent.warm import Warm
-from ultrathink_trainer.runtime import processes, raynode, stacks
+from ultrathink_trainer.runtime import memory, processes, raynode, stacks
 from ultrathink_trainer.runtime.node import node_name, socket_path
 from ultrathink_trainer.runtime.wire import Link, Message
 
@@ -43,6 +43,7 @@ class Agent:
         self._journal = Journal()
         self._memory = Memory(config.ranks_per_node if config.spec.checkpoint.copies else 0)
         self._ranks = Ranks(config.ranks_per_node)
+        self._kills = memory.kills()
         self._pids: dict[int, int] = {}
         """Of the ranks that run here, by rank."""
         self._notes: queue.SimpleQueue[Head | Message | str] = queue.SimpleQueue()
@@ -138,7 +139,9 @@ class Agent:
             else:
                 self._pids.pop(message["rank"], None)
                 self._take_records(warm)
-                self._do(self._ranks.exited(message["epoch"], message["rank"], message["code"]))
+                self._do(
+                    self._ranks.exited(message["epoch"], message["rank"], message["code"], starved=self._starved())
+                )
 
     def _do(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -186,6 +189,11 @@ class Agent:
                     self._do(self._ranks.stop(message["epoch"], save=message["save"]))
                 case "dump":
                     self._dump(message["epoch"])
+
+    def _starved(self) -> bool:
+        """Whether the kernel has killed for want of memory since we looked last."""
+        before, self._kills = self._kills, memory.kills()
+        return self._kills > before
 
     def _dump(self, epoch: int) -> None:
         """Behind the loop: a rank that does not answer costs seconds."""

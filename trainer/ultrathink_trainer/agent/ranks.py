@@ -74,11 +74,14 @@ class Ranks:
         self._waiting = None
         return self._kill() if self.running else []
 
-    def exited(self, epoch: int, rank: int, code: int) -> list[Effect]:
+    def exited(self, epoch: int, rank: int, code: int, *, starved: bool = False) -> list[Effect]:
         """A rank was reaped. One that failed takes the others with it: they wait for it in a collective."""
         self.running.discard(rank)
         ordered = self._killed and code == -signal.SIGKILL
-        effects: list[Effect] = [Tell({"kind": "exit", "epoch": epoch, "rank": rank, "code": code, "ordered": ordered})]
+        told: dict[str, Any] = {"kind": "exit", "epoch": epoch, "rank": rank, "code": code, "ordered": ordered}
+        if starved:
+            told["starved"] = True
+        effects: list[Effect] = [Tell(told)]
         if code != 0 and self.running:
             effects += self._kill()
         if not self.running:

@@ -34,6 +34,7 @@ def dump(progress: Progress, plan: Plan) -> dict[str, Any]:
         "schedule": {"steps": plan.steps, **plan.schedule.dump()},
         "data": {"sources": [source.dump() for source in plan.data], "cursor": progress.cursor.dump()},
         "mesh": plan.mesh.dump(),
+        "microBatchSequences": plan.batch.micro_rows,
         "precision": plan.precision,
         "generator": generator,
     }

@@ -46,6 +46,10 @@ class Cursor:
             )
         return cursor
 
+    def without(self, skips: tuple[tuple[int, int], ...]) -> "Cursor":
+        """The cursor that leaves these rows out too."""
+        return replace(self, skips=tuple(sorted({*self.skips, *skips})))
+
     def take(self, rows: int) -> tuple[list[int], "Cursor"]:
         """The next rows, and the cursor after them."""
         taken: list[int] = []

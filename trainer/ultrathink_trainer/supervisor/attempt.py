@@ -110,7 +110,10 @@ class Limits:
     dump: bool = True
     """Whether a hang waits for the stacks of all ranks."""
 
+    rollbacks: int = 2
+
     @classmethod
     def of(cls, spec: JobSpec) -> "Limits":
         budget, grace = spec.restart.budget, float(spec.checkpoint.grace_seconds)
-        return cls(budget.max, budget.without_progress, grace, spec.health.on_hang == "DumpThenRestart")
+        dump = spec.health.on_hang == "DumpThenRestart"
+        return cls(budget.max, budget.without_progress, grace, dump, spec.health.rollbacks)

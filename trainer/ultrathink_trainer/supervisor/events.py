@@ -42,6 +42,8 @@ class RankExit:
     rank: int
     code: int
     ordered: bool
+    starved: bool = False
+    """The kernel killed for want of memory there just then."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ class TakeEpoch:
 
     number: int
     cause: Cause | None
+    detail: dict[str, Any] = field(default_factory=dict)
+    """What it has to do otherwise than the plan says: rows to leave out, a smaller micro-batch."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,13 @@ def _translated(member: Member, event: dict[str, Any]) -> object:
             return ev.RankRecord(member.node, event["epoch"], event["rank"], event["record"])
         case "exit":
             return ev.RankExit(
-                member.node, member.agent, event["epoch"], event["rank"], event["code"], event["ordered"]
+                member.node,
+                member.agent,
+                event["epoch"],
+                event["rank"],
+                event["code"],
+                event["ordered"],
+                event.get("starved", False),
             )
         case "stacks":
             return ev.Stacks(member.node, member.agent, event["epoch"], event["ranks"])

@@ -19,9 +19,13 @@ SETTLE_SECONDS = 3.0
 class Ladder:
     """State of one supervisor. Everything that must survive it lies in the ledger."""
 
-    def __init__(self, *, nodes: int, ranks_per_node: int, limits: Limits, now: str) -> None:
+    def __init__(
+        self, *, nodes: int, ranks_per_node: int, limits: Limits, now: str, batch: tuple[int, int] = (1, 1)
+    ) -> None:
         self._nodes, self._ranks = nodes, ranks_per_node
         self.limits = limits
+        self._rows, self._micro = batch
+        """Rows of a data rank in a step, and how many of them it computes at once, by the plan."""
         self.wall_clock = now
         """Time as records write it; the shell sets it before each event."""
         self.state = State.OPENING
@@ -153,7 +157,9 @@ class Ladder:
         attempt = self._of_attempt(event.epoch, event.node)
         if attempt is None or event.code == 0 or attempt.completed or (event.ordered and event.code < 0):
             return []
-        self._fail(verdict.of_exit(event.rank, event.node, event.code, attempt.said.get(event.rank)))
+        self._fail(
+            verdict.of_exit(event.rank, event.node, event.code, attempt.said.get(event.rank), starved=event.starved)
+        )
         return self._kill(now)
 
     def _idle(self, event: ev.NodeIdle, now: float) -> list[ev.Order]:
@@ -283,6 +289,10 @@ class Ladder:
             return [ev.Finish("Succeeded", "Completed")]
         if final is not None and final.problem is not None:
             return self._finish_failed(final.problem, final.cause)
+        batch = {"rows": self._rows, "micro": self._micro}
+        hopeless = verdict.hopeless(self.epochs, rollbacks=self.limits.rollbacks, **batch)
+        if hopeless is not None and last is not None:
+            return self._finish_failed(hopeless, Cause.DIVERGED if last.cause is Cause.NAN else last.cause)
         if last is not None and last.cause is not None:
             said = final or Failure(last.cause, message=last.message)
             limits = self.limits
@@ -326,7 +336,9 @@ class Ladder:
         if self._start is None:
             last = self.epochs[-1] if self.epochs else None
             self.state = State.CLAIMING
-            return [ev.TakeEpoch(last.number + 1 if last else 1, last.end.cause if last and last.end else None)]
+            cause = last.end.cause if last and last.end else None
+            detail = verdict.carried(self.epochs, rows=self._rows, micro=self._micro)
+            return [ev.TakeEpoch(last.number + 1 if last else 1, cause, detail)]
         self.state = State.RUNNING
         self.attempt = Attempt(self._start, {member.node: member for member in ready})
         first = {member.worker: place * self._ranks for place, member in enumerate(ready)}

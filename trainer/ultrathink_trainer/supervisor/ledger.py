@@ -170,6 +170,7 @@ class LedgerThread:
                 parent=self._read()[1],
                 cause=order.cause,
                 created_at=utc_now(),
+                detail=order.detail,
                 chaos={"fired": list(fired)} if fired else None,
                 detail={MEMORY_SINCE: memory_since(self._job.epochs(), order.cause, number)},
             )

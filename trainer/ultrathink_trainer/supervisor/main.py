@@ -69,7 +69,14 @@ class Supervisor:
         self._training = Training(of=int(config.plan["steps"]))
         self._observer = Observer(config, self._training, self._metrics, self._report, self._began)
         limits = Limits.of(config.spec)
-        self._ladder = Ladder(nodes=config.nodes, ranks_per_node=config.ranks_per_node, limits=limits, now=utc_now())
+        batch = config.plan.get("batch", {})
+        self._ladder = Ladder(
+            nodes=config.nodes,
+            ranks_per_node=config.ranks_per_node,
+            limits=limits,
+            now=utc_now(),
+            batch=(int(batch.get("rowsPerDataRank", 1)), int(batch.get("microRows", 1))),
+        )
         self._service = ControlService(config, self._incarnation, self._gate, post)
         self._store: object | None = None
         self._joined: dict[str, ev.Joined] = {}

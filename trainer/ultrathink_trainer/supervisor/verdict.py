@@ -1,5 +1,6 @@
 """Why an attempt failed, and whether another one may follow. Pure."""
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,8 @@ class Failure:
     node: str | None = None
     exit_code: int | None = None
     message: str = ""
+    rows: tuple[int, int] | None = None
+    """Of a run that was not finite: the data to go around."""
     problem: Problem | None = None
     """Set: the job ends with it, no attempt follows."""
 
@@ -35,7 +38,7 @@ def deposed(epoch: int) -> Problem:
     return Problem("UTK0315", "", message, "nothing: the newer one goes on")
 
 
-def of_exit(rank: int, node: str, code: int, said: dict[str, object] | None) -> Failure:
+def of_exit(rank: int, node: str, code: int, said: dict[str, Any] | None, *, starved: bool = False) -> Failure:
     """A rank's end, from its exit status and the `failed` record that it may have left."""
     said = said or {}
     message = str(said.get("message", ""))
@@ -44,15 +47,21 @@ def of_exit(rank: int, node: str, code: int, said: dict[str, object] | None) -> 
         problem = Problem(**{name: str(raw.get(name, "")) for name in ("code", "field", "message", "fix", "why")})
         cause = _CAUSE_BY_RANGE.get(problem.code[:5], Cause.USER_ERROR)
         final = problem.code not in TRANSIENT_CODES
-        return Failure(cause, True, rank, node, code, problem.message, problem if final else None)
+        return Failure(cause, True, rank, node, code, problem.message, problem=problem if final else None)
     if code == USER_ERROR_EXIT_CODE:
         told = message or f"rank {rank} ended with exit code {code}"
         fix = "read the rank's last lines, and correct the job"
-        return Failure(Cause.USER_ERROR, True, rank, node, code, told, Problem("UTK0401", "", told, fix))
+        return Failure(Cause.USER_ERROR, True, rank, node, code, told, problem=Problem("UTK0401", "", told, fix))
     if said.get("kind") == "peer":
         return Failure(Cause.RANK_LOST, False, rank, node, code, message)
     if said.get("kind") == "memory":
         return Failure(Cause.OUT_OF_MEMORY, True, rank, node, code, message)
+    if said.get("kind") == "nonFinite":
+        first, last = said["rows"]
+        return Failure(Cause.NAN, True, rank, node, code, message, (int(first), int(last)))
+    if code == -signal.SIGKILL and starved:
+        told = f"the kernel killed rank {rank} for want of memory"
+        return Failure(Cause.OUT_OF_MEMORY, True, rank, node, code, told)
     if code < 0 or not said:
         told = message or (
             f"rank {rank} was killed by signal {-code}" if code < 0 else f"rank {rank} ended with {code}"
@@ -73,6 +82,8 @@ def of_hang(failure: Failure, seen: Mapping[str, Mapping[str, str]]) -> Failure:
 
 def hints(failure: Failure, epochs: Sequence[Epoch]) -> dict[str, Any]:
     """What END says for whoever places the next attempt: a rank that hangs again on its node is the node's fault."""
+    if failure.rows is not None:
+        return {"rows": list(failure.rows)}
     if failure.cause is not Cause.HANG or failure.rank is None:
         return {}
     again = any(
@@ -86,6 +97,51 @@ def choose(failures: Sequence[Failure]) -> Failure:
     """The one that explains the others: what ends the job, then what was seen first of the primary ones."""
     assert failures, "an attempt fails for a reason"
     return min(failures, key=lambda f: (f.problem is None, not f.primary))
+
+
+def skips(epochs: Sequence[Epoch]) -> list[list[int]]:
+    """Rows that no attempt reads again, by the ledger."""
+    rows = [epoch.end.detail.get("rows") for epoch in epochs if epoch.end and epoch.end.cause is Cause.NAN]
+    return [[int(row) for row in pair] for pair in rows if isinstance(pair, list)]  # type: ignore[arg-type]
+
+
+def micro_batch(epochs: Sequence[Epoch], *, rows: int, micro: int) -> int | None:
+    """Sequences that a rank computes at once after so many attempts that were short of memory; None: no fewer go."""
+    for epoch in epochs:
+        if epoch.end is None or epoch.end.cause is not Cause.OUT_OF_MEMORY:
+            continue
+        smaller = [size for size in range(1, micro // 2 + 1) if rows % size == 0]
+        if not smaller:
+            return None
+        micro = smaller[-1]
+    return micro
+
+
+def carried(epochs: Sequence[Epoch], *, rows: int, micro: int) -> dict[str, Any]:
+    """What the next attempt has to do otherwise than the plan says."""
+    detail: dict[str, Any] = {}
+    if found := skips(epochs):
+        detail["skips"] = found
+    now = micro_batch(epochs, rows=rows, micro=micro)
+    if now is not None and now != micro:
+        detail["microBatchSequences"] = now
+    return detail
+
+
+def hopeless(epochs: Sequence[Epoch], *, rows: int, micro: int, rollbacks: int) -> Problem | None:
+    """Why the last failure would come again, whatever the budget says."""
+    last = epochs[-1].end if epochs else None
+    if last is None:
+        return None
+    if last.cause is Cause.OUT_OF_MEMORY and micro_batch(epochs, rows=rows, micro=micro) is None:
+        fix = "give workers more memory, cut the model over more ranks, or shorten data.sequenceLength"
+        return Problem("UTK0408", "spec.workers", f"out of memory with one sequence at a time: {last.message}", fix)
+    gone_back = skips(epochs)
+    if last.cause is Cause.NAN and len(gone_back) > rollbacks:
+        told = ", ".join(f"{first}-{end - 1}" for first, end in gone_back)
+        said = f"not finite again after {rollbacks} rollbacks: {last.message}; rows {told} were not to blame"
+        return Problem("UTK0409", "spec.training", said, "lower optimizer.lr, lengthen warmupSteps, or set clipNorm")
+    return None
 
 
 @dataclass(frozen=True)
