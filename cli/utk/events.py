@@ -34,6 +34,8 @@ class Narrator:
                 return f"checkpoint step {event.get('step')}{stall}"
             case "checkpointFailed":
                 return clean(f"no checkpoint of step {event.get('step')}: {event.get('message')} (training goes on)")
+            case "warning":
+                return clean(f"! {event.get('message')}")
             case "eval":
                 return eval_line(event)
             case _:

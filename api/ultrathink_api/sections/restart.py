@@ -7,11 +7,14 @@ class BudgetSpec(Section):
     """Restarts that a job may spend."""
 
     max: int = setting(
-        "Failures over the whole life of the job that are answered by a restart. Default: 8.",
+        "Failures within windowHours that are answered by a restart. Default: 8.",
         effect="inPlace",
         default=8,
         ge=0,
         le=10_000,
+    )
+    window_hours: int = setting(
+        "Hours after which a failure is forgiven. Default: 24.", effect="inPlace", default=24, ge=1, le=8_760
     )
     without_progress: int = setting(
         "Failures in a row without a new checkpoint between them. Default: 3.",

@@ -111,9 +111,10 @@ class Limits:
     """Whether a hang waits for the stacks of all ranks."""
 
     rollbacks: int = 2
+    window_hours: int = 24
 
     @classmethod
     def of(cls, spec: JobSpec) -> "Limits":
         budget, grace = spec.restart.budget, float(spec.checkpoint.grace_seconds)
         dump = spec.health.on_hang == "DumpThenRestart"
-        return cls(budget.max, budget.without_progress, grace, dump, spec.health.rollbacks)
+        return cls(budget.max, budget.without_progress, grace, dump, spec.health.rollbacks, budget.window_hours)

@@ -42,7 +42,8 @@ class Ladder:
     @property
     def budget(self) -> Budget:
         """What is spent, by the ledger."""
-        return verdict.spent(self.epochs, self.newest)
+        since = verdict.hours_before(self.wall_clock, self.limits.window_hours)
+        return verdict.spent(self.epochs, self.newest, since=since)
 
     def ready(self) -> list[Member]:
         """Nodes whose ranks could be forked at once."""

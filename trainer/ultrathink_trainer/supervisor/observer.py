@@ -10,6 +10,7 @@ from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor.account import BUCKETS, Account
 from ultrathink_trainer.supervisor.metrics import TrainerMetrics
 from ultrathink_trainer.supervisor.report import Reporter
+from ultrathink_trainer.supervisor.spikes import Spikes
 from ultrathink_trainer.supervisor.status import Training
 from ultrathink_trainer.supervisor.watch import Silence, Watch
 
@@ -26,6 +27,7 @@ class Observer:
         self.account = Account(began)
         every, steps = config.plan.get("validationEvery"), training.of
         self.watch = Watch(config.spec.health, validation_every=int(every or steps), steps=steps)
+        self._spikes = Spikes()
         self._began = began
         self._fault_at: float | None = None
         self._last_step_at: float | None = None
@@ -105,3 +107,8 @@ class Observer:
         self.training.take(record, seconds, wall[1])
         self.metrics.record(record, step_seconds=seconds, wall_clock=wall[0])
         self.report.record(epoch, record, recovery)
+        left = self._spikes.take(record["loss"]) if current and record["event"] == "step" else None
+        if left is not None:
+            said = f"loss leapt from {left:.4g} to {record['loss']:.4g} at step {record['step']}"
+            log.warning("%s", said)
+            self.report.warning("lossSpike", said, step=record["step"], loss=record["loss"], mean=left)

@@ -60,6 +60,10 @@ class Reporter:
             waiting, self._waiting = self._waiting, None
             self._write(waiting)
 
+    def warning(self, kind: str, message: str, **facts: Any) -> None:
+        """Something that ends nothing, and that somebody should know."""
+        self._write({"event": "warning", "kind": kind, "message": message, **facts})
+
     def summary(self, **facts: Any) -> None:
         self.flush()
         self._write({"event": "summary", **facts})

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from ultrathink_api.causes import FREE_CAUSES, USER_ERROR_EXIT_CODE, Cause
@@ -153,8 +154,14 @@ class Budget:
     without_progress: int
 
 
-def spent(epochs: Sequence[Epoch], newest: CheckpointRef | None) -> Budget:
-    """Counted failures, and those at the ledger's end since which no checkpoint was committed."""
+def hours_before(moment: str, hours: int) -> str:
+    """Times of records are compared as text: all are UTC, in one form."""
+    then = datetime.fromisoformat(moment) - timedelta(hours=hours)
+    return then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def spent(epochs: Sequence[Epoch], newest: CheckpointRef | None, *, since: str = "") -> Budget:
+    """Failures that ended after `since` and count, and those at the end since which no checkpoint was committed."""
     counted = free = without = 0
     for place, epoch in enumerate(epochs):
         after = epochs[place + 1].start.parent if place + 1 < len(epochs) else newest
@@ -165,7 +172,7 @@ def spent(epochs: Sequence[Epoch], newest: CheckpointRef | None) -> Budget:
         if epoch.end.cause in FREE_CAUSES:
             free += 1
         else:
-            counted += 1
+            counted += epoch.end.ended_at >= since
             without += 1
     return Budget(counted, free, without)
 

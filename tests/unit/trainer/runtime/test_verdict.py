@@ -62,3 +62,11 @@ def test_a_run_that_was_not_finite_goes_back_around_its_rows() -> None:
     assert kinds(bench.idle(0, 1)) == ["EndEpoch", "TakeEpoch", "StartRanks"]
     assert (bench.end_of(1).cause, bench.end_of(1).detail) == (Cause.NAN, {"rows": [48, 72]})
     assert bench.orders[-2].detail == {"skips": [[48, 72]]}
+
+
+def test_a_failure_is_forgiven_when_its_window_has_passed() -> None:
+    epochs = ledger(LOST, LOST)
+    assert verdict.hours_before("2026-01-02T01:00:00.000Z", 24) == "2026-01-01T01:00:00.000Z"
+    old = verdict.spent(epochs, None, since="2026-01-01T01:00:00.000Z")
+    assert (old.counted, old.without_progress) == (0, 2), "progress is another matter"
+    assert verdict.spent(epochs, None, since=verdict.hours_before(NOW, 24)).counted == 2
