@@ -170,9 +170,8 @@ class LedgerThread:
                 parent=self._read()[1],
                 cause=order.cause,
                 created_at=utc_now(),
-                detail=order.detail,
+                detail={**order.detail, MEMORY_SINCE: memory_since(self._job.epochs(), order.cause, number)},
                 chaos={"fired": list(fired)} if fired else None,
-                detail={MEMORY_SINCE: memory_since(self._job.epochs(), order.cause, number)},
             )
             try:
                 self._job.take_epoch(number, start)
