@@ -49,6 +49,7 @@ ONLY_ALONE: dict[str, dict[str, Any]] = {
         "postNorms": True,
         "normEpsilon": 1e-3,
         "moe": EXPERTS | {"layers": [1, 2]},
+        "layers": 4,
     },
     "sigmoid router, weights as they are, no shared expert, no balance": {
         "moe": EXPERTS | {"router": "sigmoid", "normTopK": False, "shared": 0, "balance": "none"}
@@ -117,9 +118,9 @@ def train(plan: Plan, steps: int = STEPS) -> list[dict[str, Any]]:
 
 
 @cache
-def expected(name: str, planned: Planned = job_plan) -> reference.Trained:
+def expected(name: str, layers: int, planned: Planned = job_plan) -> reference.Trained:
     """What the plain loop comes to, from the same first values."""
-    plan = planned(ALONE, model=ALL[name])
+    plan = planned(ALONE, model=ALL[name] | {"layers": layers})
     with torch.device("meta"):
         model = Transformer(plan.model, plan.stages[0]).double()
     model.to_empty(device="cpu")
@@ -131,8 +132,9 @@ def expected(name: str, planned: Planned = job_plan) -> reference.Trained:
 
 def difference(name: str, layout: Layout, planned: Planned = job_plan) -> Difference:
     """Train in the layout, and compare."""
-    wanted = expected(name, planned)
-    results = train(planned(layout, model=ALL[name]))
+    plan = planned(layout, model=ALL[name])
+    wanted = expected(name, plan.model.layers, planned)
+    results = train(plan)
     tensors = {key: value for result in results for key, value in result["tensors"].items()}
     found = {key for key in tensors if is_parameter(key)}
     assert found == set(wanted.parameters), f"parameters missing or left over: {found ^ set(wanted.parameters)}"
@@ -192,7 +194,9 @@ def furthest(found: numpy.ndarray, wanted: numpy.ndarray) -> float:
 def float32_difference(layout: Layout, planned: Planned = job_plan) -> float:
     """Of the first loss and of each gradient's norm, with the grouped kernel, as a share: one step only, for later
     near-ties of the router may fall the other way."""
-    (alone, cut) = (_first_step(planned(where, model=MODELS["experts"], precision="fp32")) for where in (ALONE, layout))
+    plan = planned(layout, model=MODELS["experts"], precision="fp32")
+    model = MODELS["experts"] | {"layers": plan.model.layers}
+    (alone, cut) = (_first_step(each) for each in (planned(ALONE, model=model, precision="fp32"), plan))
     assert alone.keys() == cut.keys()
     return max(abs(cut[key] / alone[key] - 1) for key in alone)
 

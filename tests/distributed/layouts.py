@@ -14,7 +14,6 @@ from ultrathink_api.sections.parallelism import ParallelismSpec
 from ultrathink_planner import Mesh, Plan, plan
 
 SIZES: dict[str, Any] = {
-    "layers": 4,
     "hidden": 32,
     "heads": 8,
     "kvHeads": 4,
@@ -24,11 +23,11 @@ SIZES: dict[str, Any] = {
     "maxPositions": 32,
 }
 EIGHTS = {"layers": 8, "kvHeads": 8}
+WIDE_ROWS, WIDE_MICRO_BATCHES = 32, 4
 """With these every axis can be eight."""
 EXPERTS = {"experts": 8, "topK": 2, "shared": 1, "intermediate": 16}
-MICRO_BATCHES = 4
-ROWS = 16
-"""Four micro-batches of a row each, where four ranks see different rows."""
+STAGES, ROWS = 2, 8
+"""Layers and micro-batches: two show what one cannot, and a pipeline has one for every stage."""
 LENGTH = 8
 
 Layout = Mapping[str, int]
@@ -64,23 +63,24 @@ def name_of(layout: Layout) -> str:
 
 
 def job_plan(layout: Layout = ALONE, *, model: dict[str, Any] | None = None, **training: Any) -> Plan:
-    """A plan of four micro-batches a step, whatever the layout."""
-    return _plan(layout, ROWS, model, training)
+    """A plan of the same batch a step, whatever the layout; as small as shows what is to be shown."""
+    stages = max(STAGES, layout.get("pipeline", 1))
+    return _plan(layout, ROWS, stages, {"layers": stages} | (model or {}), training)
 
 
 def wide_plan(layout: Layout = ALONE, *, model: dict[str, Any] | None = None, **training: Any) -> Plan:
     """The same with more layers and rows, so that eight ranks can cut anything."""
-    return _plan(layout, 2 * ROWS, EIGHTS | (model or {}), training)
+    return _plan(layout, WIDE_ROWS, WIDE_MICRO_BATCHES, EIGHTS | (model or {}), training)
 
 
-def _plan(layout: Layout, rows: int, model: dict[str, Any] | None, training: dict[str, Any]) -> Plan:
+def _plan(layout: Layout, rows: int, micro_batches: int, model: dict[str, Any], training: dict[str, Any]) -> Plan:
     spec = {
-        "model": {"preset": "dense-tiny", **SIZES, **(model or {})},
+        "model": {"preset": "dense-tiny", **SIZES, **model},
         "data": {"uri": "builtin://stories", "sequenceLength": LENGTH},
         "training": {
             "steps": 4,
             "globalBatchTokens": rows * LENGTH,
-            "microBatchSequences": rows // layout.get("data", 1) // MICRO_BATCHES,
+            "microBatchSequences": rows // layout.get("data", 1) // micro_batches,
             "precision": "fp64",
             "schedule": {"name": "constant", "warmupSteps": 0},
             **training,
