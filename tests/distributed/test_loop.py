@@ -136,10 +136,10 @@ def test_a_non_finite_step_changes_nothing_on_any_rank(name: str, tmp_path: Path
     def poison(run: Run) -> None:
         agree = run.agree
 
-        def after(step: int, measured: Any) -> Any:
+        def after(step: int, measured: Any, waited: float) -> Any:
             if step == 2 and run.world.rank == 1:
                 object.__setattr__(measured, "loss", float("nan"))
-            return agree(step, measured)
+            return agree(step, measured, waited)
 
         run.agree = after  # type: ignore[method-assign]
 
