@@ -8,9 +8,10 @@ from ultrathink_planner.parameters import Parameter, parameters
 from ultrathink_planner.plan import MemoryBytes, Mesh, RankMemory, Stage
 from ultrathink_planner.shape import ModelShape
 
+BYTES = {"fp32": 4, "fp64": 8, "bf16": 4, "fp16": 4}
+"""Of what is kept: half precision is for computing only."""
 STACKED = ".experts."
 """In the name of a parameter whose first dimension is the expert."""
-BYTES = {"fp32": 4, "fp64": 8}
 ADAMW_MOMENTS = 2
 ADAMW_STEP_BYTES = 4
 """AdamW keeps its step as one float32 for each parameter tensor."""

@@ -98,6 +98,7 @@ class Plan(Section):
     optimizer: OptimizerSpec = Field(description="The optimizer, resolved.")
     schedule: ScheduleSpec = Field(description="The learning rate over the steps, resolved.")
     clip_norm: float = Field(description="Longest gradient; 0 means no limit.")
+    activation_checkpointing: bool = Field(description="Whether blocks are computed again in backward.")
     validation_every: int = Field(description="Steps between two measurements of held-out loss.")
     stages: tuple[Stage, ...] = Field(description="The pipeline.")
     per_rank: tuple[RankMemory, ...] = Field(description="Bytes, a stage each.")

@@ -71,6 +71,7 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
         optimizer=training.optimizer.model_copy(update={"lr": training.optimizer.lr or preset.lr}),
         schedule=_schedule(training.schedule, steps),
         clip_norm=1.0 if training.clip_norm is None else training.clip_norm,
+        activation_checkpointing=training.activation_checkpointing,
         validation_every=training.validation.every_steps or max(1, steps // VALIDATIONS_PER_RUN),
         stages=cut,
         per_rank=rank_memory(shape, mesh, cut, training.precision),

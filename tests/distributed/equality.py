@@ -130,9 +130,9 @@ def expected(name: str, layers: int, planned: Planned = job_plan) -> reference.T
     return reference.train(plan, start, random_batches(plan, STEPS), RATES)
 
 
-def difference(name: str, layout: Layout, planned: Planned = job_plan) -> Difference:
-    """Train in the layout, and compare."""
-    plan = planned(layout, model=ALL[name])
+def difference(name: str, layout: Layout, planned: Planned = job_plan, **training: Any) -> Difference:
+    """Train in the layout, and compare. `training` is what must make no difference."""
+    plan = planned(layout, model=ALL[name], **training)
     wanted = expected(name, plan.model.layers, planned)
     results = train(plan)
     tensors = {key: value for result in results for key, value in result["tensors"].items()}

@@ -49,11 +49,15 @@ def train(run: Run) -> Finish:
         measured = engine.forward_backward(rows)
         word = run.agree(step, measured, feed.waited)
         lr = learning_rate(step, peak=plan.optimizer.lr, steps=plan.steps, schedule=plan.schedule)
-        if not word.skip:  # a non-finite step changes nothing, on any rank
+        if word.skip:  # a non-finite step changes nothing, on any rank
+            engine.skip()
+        else:
             engine.update(lr, measured.grad_norm)
         engine.clear()
 
-        progress = Progress(step, progress.tokens + plan.batch.tokens, engine.optimizer.updates, cursor)
+        progress = Progress(
+            step, progress.tokens + plan.batch.tokens, engine.optimizer.updates, cursor, engine.scaler.dump()
+        )
         run.report_step(step, measured, word, lr=lr, tokens=progress.tokens)
         run.bear(word, step, (first_row, cursor.i))
 
@@ -89,6 +93,7 @@ def restore(run: Run, engine: Engine, source: Source) -> Progress:
     if progress is None or ref is None:
         return Progress(step=0, tokens=0, updates=0, cursor=Cursor(source.fingerprint).without(run.skips))
     engine.optimizer.updates = progress.updates
+    engine.scaler.load(progress.scaler)
     run.report_restored(progress.step, ref, run.clock() - began)
     return replace(progress, cursor=progress.cursor.without(run.skips))
 

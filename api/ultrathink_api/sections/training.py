@@ -4,7 +4,7 @@ from typing import Literal
 
 from ultrathink_api.base import Section, setting
 
-Precision = Literal["fp32", "fp64"]
+Precision = Literal["fp32", "fp64", "bf16", "fp16"]
 
 MAX_STEPS = 1_000_000_000
 
@@ -84,7 +84,16 @@ class TrainingSpec(Section):
         le=2_147_483_647,
     )
     precision: Precision = setting(
-        "Arithmetic: fp32, or fp64 for proofs on CPU. Default: fp32.", effect="immutable", default="fp32"
+        "Arithmetic of the blocks: fp32; bf16 or fp16 (with a loss scale), with parameters, gradients and optimizer "
+        "kept in fp32; or fp64 for proofs on CPU. Default: fp32.",
+        effect="immutable",
+        default="fp32",
+    )
+    activation_checkpointing: bool = setting(
+        "Keep each block's input only and compute the rest again in backward: much less memory, about a third more "
+        "compute. Default: false.",
+        effect="restart",
+        default=False,
     )
     optimizer: OptimizerSpec = setting("The optimizer. Default: adamw.", effect="restart", default=OptimizerSpec)
     schedule: ScheduleSpec = setting(

@@ -3,6 +3,7 @@
 import base64
 import platform
 from dataclasses import dataclass
+from dataclasses import field as member
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ class Progress:
     tokens: int
     updates: int
     cursor: Cursor
+    scaler: dict[str, Any] = member(default_factory=dict)
+    """Of fp16: its factor, and for how long it has held."""
 
 
 def dump(progress: Progress, plan: Plan) -> dict[str, Any]:
@@ -36,6 +39,7 @@ def dump(progress: Progress, plan: Plan) -> dict[str, Any]:
         "mesh": plan.mesh.dump(),
         "microBatchSequences": plan.batch.micro_rows,
         "precision": plan.precision,
+        "scaler": progress.scaler,
         "generator": generator,
     }
 
@@ -48,6 +52,7 @@ def load(state: dict[str, Any], fingerprint: str) -> Progress:
         tokens=state["tokens"],
         updates=state["optimizer"]["updates"],
         cursor=Cursor.load(state["data"]["cursor"], fingerprint=fingerprint),
+        scaler=state.get("scaler", {}),
     )
 
 

@@ -12,8 +12,6 @@ from .rows import Source
 
 # Shapes: B rows of one data rank, T positions.
 
-IGNORED = -100
-"""A label that counts nowhere."""
 ROW_START = 0
 """Rows are whole so far: the offset within a row is always its start."""
 

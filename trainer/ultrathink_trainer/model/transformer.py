@@ -5,14 +5,19 @@ from torch import nn
 
 from ultrathink_planner import ModelShape, Stage
 
+from .cross_entropy import cross_entropy_sum
 from .layers import Attention, Rotary, SwiGLU
 from .moe import MoE
+from .recompute import recomputed
 
 # Shapes: B rows, T positions, H hidden, V vocabulary.
 
 
 class Block(nn.Module):
     """Attention, then experts or an MLP, each behind a norm and beside a residual; in some models normed once more."""
+
+    recompute = False
+    """Whether activations are computed again in backward."""
 
     def __init__(self, shape: ModelShape, layer: int) -> None:
         super().__init__()
@@ -28,6 +33,11 @@ class Block(nn.Module):
             self.moe = MoE(shape.hidden, shape.moe)
 
     def forward(self, x_BTH: torch.Tensor, rotary: Rotary) -> torch.Tensor:
+        if self.recompute and self.training:
+            return recomputed(self._forward, x_BTH, rotary, buffers=self.buffers)
+        return self._forward(x_BTH, rotary)
+
+    def _forward(self, x_BTH: torch.Tensor, rotary: Rotary) -> torch.Tensor:
         mixed_BTH = self.attn(self.attn_norm(x_BTH), rotary)
         x_BTH = x_BTH + (mixed_BTH if self.attn_post_norm is None else self.attn_post_norm(mixed_BTH))
         feed_forward = self.mlp if hasattr(self, "mlp") else self.moe
@@ -55,14 +65,17 @@ class Transformer(nn.Module):
             assert self.embed is not None, "tied embeddings need both ends on one stage"
             self.head.weight = self.embed.weight
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x: token ids [B, T] on the first stage, activations [B, T, H] on the others."""
+    def forward(self, x: torch.Tensor, labels_BT: torch.Tensor | None = None) -> torch.Tensor:
+        """x: token ids [B, T] on the first stage, activations [B, T, H] on the others. With labels the last stage
+        answers the sum of their losses, as a vector of one, and makes no more logits at once than it must."""
         x_BTH = x if self.embed is None else self.embed(x)
         for block in self.layers.values():
             x_BTH = block(x_BTH, self.rotary)
         if self.norm is None or self.head is None:
             return x_BTH
-        return self.head(self.norm(x_BTH))
+        if labels_BT is None:
+            return self.head(self.norm(x_BTH))
+        return cross_entropy_sum(self.norm(x_BTH), self.head.weight, labels_BT)[None]
 
     def moe_layers(self) -> list[MoE]:
         return [block.moe for block in self.layers.values() if hasattr(block, "moe")]

@@ -10,18 +10,17 @@ from ultrathink_planner import Plan
 
 from ..data.loader import Rows
 from ..model.transformer import Transformer
-from .loss import loss_sum
 from .mesh import World
-from .parallelize import DTYPES
+from .parallelize import COMPUTED, KEPT
 
 
 class Batches(Protocol):
-    """Runs the rows of a step through the model. Both return this rank's loss: a sum over labels, divided by `labels`,
-    the global count. Where no loss is computed it is zero."""
+    """Runs the rows of a step through the model. Both return this rank's loss: a sum over labels, divided by
+    `divisor`. Where no loss is computed it is zero."""
 
-    def train(self, rows: Rows, labels: int) -> torch.Tensor: ...
+    def train(self, rows: Rows, divisor: float) -> torch.Tensor: ...
 
-    def evaluate(self, rows: Rows, labels: int) -> torch.Tensor: ...
+    def evaluate(self, rows: Rows, divisor: float) -> torch.Tensor: ...
 
 
 class Accumulated:
@@ -30,21 +29,21 @@ class Accumulated:
     def __init__(self, model: Transformer, micro_rows: int) -> None:
         self.model, self.micro_rows = model, micro_rows
 
-    def train(self, rows: Rows, labels: int) -> torch.Tensor:
+    def train(self, rows: Rows, divisor: float) -> torch.Tensor:
         micro_batches = self._split(rows)
         total = torch.zeros((), dtype=torch.float64, device=rows.tokens_BT.device)
         for index, (tokens_BT, labels_BT) in enumerate(micro_batches):
             last = index == len(micro_batches) - 1
             self.model.set_is_last_backward(last)
             self.model.set_requires_gradient_sync(last)
-            loss = loss_sum(self.model(tokens_BT), labels_BT) / labels
+            loss = self.model(tokens_BT, labels_BT).sum() / divisor
             loss.backward()
             total += loss.detach()
         return total
 
-    def evaluate(self, rows: Rows, labels: int) -> torch.Tensor:
-        losses = [loss_sum(self.model(tokens_BT), labels_BT) for tokens_BT, labels_BT in self._split(rows)]
-        return torch.stack(losses).double().sum() / labels
+    def evaluate(self, rows: Rows, divisor: float) -> torch.Tensor:
+        losses = [self.model(tokens_BT, labels_BT).sum() for tokens_BT, labels_BT in self._split(rows)]
+        return torch.stack(losses).double().sum() / divisor
 
     def _split(self, rows: Rows) -> list[tuple[torch.Tensor, torch.Tensor]]:
         return list(zip(rows.tokens_BT.split(self.micro_rows), rows.labels_BT.split(self.micro_rows), strict=True))
@@ -58,8 +57,8 @@ class Pipelined:
         positions = batch.sequence_length // world.size("tensor")
         with torch.device("meta"):
             tokens = torch.empty(batch.micro_rows, batch.sequence_length, dtype=torch.int64)
-            activations = torch.empty(batch.micro_rows, positions, shape.hidden, dtype=DTYPES[plan.precision])
-            logits = torch.empty(batch.micro_rows, batch.sequence_length, shape.vocabulary, dtype=activations.dtype)
+            activations = torch.empty(batch.micro_rows, positions, shape.hidden, dtype=COMPUTED[plan.precision])
+            loss = torch.empty(1, dtype=KEPT[plan.precision])
         index, count = world.at("pipeline"), world.size("pipeline")
         self.first, self.last = index == 0, index == count - 1
         stage = PipelineStage(
@@ -68,33 +67,34 @@ class Pipelined:
             count,
             world.device,
             input_args=(tokens if self.first else activations.requires_grad_(),),
-            output_args=(logits.requires_grad_() if self.last else activations.clone().requires_grad_(),),
+            output_args=(loss.requires_grad_() if self.last else activations.clone().requires_grad_(),),
             group=world.mesh.get_group("pipeline"),
         )
         # 1F1B keeps fewer activations alive, but wants at least a micro-batch a stage.
         schedule = Schedule1F1B if batch.microbatches >= count else ScheduleGPipe
-        self.labels = 1
+        self.divisor = 1.0
         self.schedule = schedule(stage, batch.microbatches, loss_fn=self._loss, scale_grads=False)
         self.device = world.device
 
-    def train(self, rows: Rows, labels: int) -> torch.Tensor:
-        return self._run(self.schedule.step, rows, labels)
+    def train(self, rows: Rows, divisor: float) -> torch.Tensor:
+        return self._run(self.schedule.step, rows, divisor)
 
-    def evaluate(self, rows: Rows, labels: int) -> torch.Tensor:
-        return self._run(self.schedule.eval, rows, labels)
+    def evaluate(self, rows: Rows, divisor: float) -> torch.Tensor:
+        return self._run(self.schedule.eval, rows, divisor)
 
-    def _run(self, run: Callable[..., object], rows: Rows, labels: int) -> torch.Tensor:
-        self.labels = labels
+    def _run(self, run: Callable[..., object], rows: Rows, divisor: float) -> torch.Tensor:
+        self.divisor = divisor
         losses: list[torch.Tensor] = []
         inputs = (rows.tokens_BT,) if self.first else ()
-        targets = {"target": rows.labels_BT, "losses": losses} if self.last else {}
+        targets = {"labels_BT": rows.labels_BT, "target": rows.labels_BT, "losses": losses} if self.last else {}
         run(*inputs, **targets)
         return sum(
             (loss.detach().double() for loss in losses), torch.zeros((), dtype=torch.float64, device=self.device)
         )
 
-    def _loss(self, logits_BTV: torch.Tensor, labels_BT: torch.Tensor) -> torch.Tensor:
-        return loss_sum(logits_BTV, labels_BT) / self.labels
+    def _loss(self, sum_1: torch.Tensor, labels_BT: torch.Tensor) -> torch.Tensor:
+        """The last stage has seen the labels already."""
+        return sum_1.sum() / self.divisor
 
 
 def build_batches(model: Transformer, plan: Plan, world: World) -> Batches:

@@ -12,6 +12,7 @@ from ..data.loader import Rows
 from ..model.auxiliary import StepFacts
 from ..model.balance import Counts, Load, load_of, move_balance, take_counts, take_losses
 from ..optim.adamw import AdamW
+from ..optim.scaler import Scaler
 from .batches import build_batches
 from .loss import clip, count_labels, squared_norm
 from .mesh import World
@@ -40,6 +41,7 @@ class Engine:
         self.plan, self.world = plan, world
         self.model = build_model(plan, world)
         self.optimizer = AdamW(self.model, plan.optimizer)
+        self.scaler = Scaler(plan.precision)
         self.batches = build_batches(self.model, plan, world)
         self.experts = self.model.moe_layers()
         self.counts: Counts | None = None
@@ -47,17 +49,18 @@ class Engine:
     def forward_backward(self, rows: Rows) -> Measured:
         """Gradients of the mean loss over the global batch's labels."""
         rows = self._here(rows)
-        facts = StepFacts(tokens=self.plan.batch.tokens, rows=self.plan.batch.rows)
+        facts = StepFacts(tokens=self.plan.batch.tokens, rows=self.plan.batch.rows, gradient_scale=self.scaler.scale)
         for layer in self.experts:
             layer.facts = facts
-        loss = self.batches.train(rows, count_labels(rows.labels_BT, self.world))
+        scale = self.scaler.scale
+        loss = self.batches.train(rows, count_labels(rows.labels_BT, self.world) / scale) / scale
         own = take_losses(self.experts, self.world.device)
         sums = torch.stack([self._counted(loss), squared_norm(self.model, self.world), *own])
         dist.all_reduce(sums)
         self.counts = take_counts(self.experts, self.world.stage_group)
         return Measured(
             loss=sums[0].item(),
-            grad_norm=math.sqrt(sums[1].item()),
+            grad_norm=math.sqrt(sums[1].item()) / scale,
             load=None if self.counts is None else load_of(self.counts),
             aux_loss=sums[2].item(),
             z_loss=sums[3].item(),
@@ -65,13 +68,18 @@ class Engine:
 
     def update(self, lr: float, grad_norm: float) -> None:
         """One optimizer step, and one move of the balance."""
-        clip(self.model, grad_norm, self.plan.clip_norm)
+        clip(self.model, grad_norm, self.plan.clip_norm, self.scaler.scale)
+        self.scaler.succeeded()
         self.optimizer.step(lr)
         if self.counts is not None:
             move_balance(self.experts, self.counts)
 
+    def skip(self) -> None:
+        """What a step that is not finite does instead of an update."""
+        self.scaler.overflowed()
+
     def clear(self) -> None:
-        """Forget the gradients; what a skipped step does instead of an update."""
+        """Forget the gradients."""
         self.optimizer.clear()
 
     @torch.no_grad()

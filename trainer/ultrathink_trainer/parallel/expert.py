@@ -5,7 +5,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import Shard, distribute_tensor
 
 from ..model.moe import Compute, Gather, Spread
@@ -16,7 +16,7 @@ from .mesh import EXPERT, REST, World
 # Q rows here after it, H hidden.
 
 
-def spread_experts(model: Transformer, world: World, *, reshard_after_forward: bool) -> None:
+def spread_experts(model: Transformer, world: World, policy: MixedPrecisionPolicy, *, reshard_after_forward: bool) -> None:
     """Cut the stacks over the expert axis, then by FSDP over all other ranks of the stage. Where that is what happens
     to the rest of the block anyway, they stay with it."""
     experts, rest = world.experts[EXPERT], world.experts[REST]
@@ -28,7 +28,7 @@ def spread_experts(model: Transformer, world: World, *, reshard_after_forward: b
                 part = distribute_tensor(parameter, experts, [Shard(0)], src_data_rank=None)
                 layer.experts.register_parameter(name, nn.Parameter(part))
             layer.experts.exchange = AllToAll(experts.get_group())
-        fully_shard(layer.experts, mesh=rest, reshard_after_forward=reshard_after_forward)
+        fully_shard(layer.experts, mesh=rest, reshard_after_forward=reshard_after_forward, mp_policy=policy)
 
 
 class AllToAll:

@@ -2,18 +2,12 @@
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import nn
 from torch.distributed.tensor import DTensor, Replicate
 
-from ..data.loader import IGNORED
+from ..model.cross_entropy import IGNORED
 from ..optim.adamw import shard_of
 from .mesh import REST, World
-
-
-def loss_sum(logits_BTV: torch.Tensor, labels_BT: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy in nats, summed over labels."""
-    return F.cross_entropy(logits_BTV.flatten(0, 1), labels_BT.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
 def count_labels(labels_BT: torch.Tensor, world: World) -> int:
@@ -44,9 +38,11 @@ def replicated_over_tensor(parameter: torch.Tensor) -> bool:
     return "tensor" not in names or isinstance(parameter.placements[names.index("tensor")], Replicate)
 
 
-def clip(model: nn.Module, norm: float, limit: float) -> None:
-    """Scale gradients down to the limit, by the norm over the whole mesh; a limit of 0 means none."""
-    if limit and norm > limit:
+def clip(model: nn.Module, norm: float, limit: float, scale: float = 1.0) -> None:
+    """Take the loss's scale from the gradients, and bring them down to the limit, by their norm over the whole mesh
+    without that scale; a limit of 0 means none."""
+    factor = (limit / norm if limit and norm > limit else 1.0) / scale
+    if factor != 1.0:
         for parameter in model.parameters():
             assert parameter.grad is not None
-            shard_of(parameter.grad).mul_(limit / norm)
+            shard_of(parameter.grad).mul_(factor)

@@ -6,30 +6,36 @@ from ultrathink_planner import Plan
 
 from ..model.initialise import initialise
 from ..model.transformer import Transformer
-from .data import shard
+from .data import arithmetic, shard
 from .expert import spread_experts
 from .mesh import World
 from .tensor import split
 
-DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
+KEPT = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32, "fp16": torch.float32}
+"""What parameters, gradients and optimizer state are kept in, by precision."""
+COMPUTED = {**KEPT, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What blocks compute in."""
 
 
 def build_model(plan: Plan, world: World) -> Transformer:
     """This rank's part of the model, with its first values."""
     with torch.device("meta"):
-        model = Transformer(plan.model, world.stage_of(plan)).to(DTYPES[plan.precision])
-    parallelize(model, world)
+        model = Transformer(plan.model, world.stage_of(plan)).to(KEPT[plan.precision])
+    parallelize(model, world, plan)
     model.to_empty(device=world.device)
     model.tie()
     initialise(model, plan.seed)
     return model.train()
 
 
-def parallelize(model: Transformer, world: World) -> None:
-    """Tensor and sequence, expert, then data. (Activation checkpointing and compilation belong between them.)"""
+def parallelize(model: Transformer, world: World, plan: Plan) -> None:
+    """Tensor and sequence, activation checkpointing, expert, data. (Compilation belongs before the last two.)"""
     if world.size("tensor") > 1:
         split(model, world.mesh["tensor"])
+    for block in model.layers.values():
+        block.recompute = plan.activation_checkpointing
     # A pipeline's stage runs many micro-batches: to gather its parameters for each would cost more than it frees.
     reshard = world.size("pipeline") == 1
-    spread_experts(model, world, reshard_after_forward=reshard)
-    shard(model, world.mesh["data"], reshard_after_forward=reshard)
+    policy = arithmetic(kept=KEPT[plan.precision], computed=COMPUTED[plan.precision])
+    spread_experts(model, world, policy, reshard_after_forward=reshard)
+    shard(model, world.mesh["data"], policy, reshard_after_forward=reshard)
