@@ -4,7 +4,7 @@ from functools import cache
 from itertools import pairwise
 from math import prod
 
-from ultrathink_planner.parameters import Parameter, parameters
+from ultrathink_planner.parameters import Parameter, orthogonalised, parameters
 from ultrathink_planner.plan import MemoryBytes, Mesh, RankMemory, Stage
 from ultrathink_planner.shape import ModelShape
 
@@ -52,31 +52,35 @@ def holds(stage: Stage, parameter: Parameter) -> bool:
     return stage.embedding if parameter.name.startswith("embed.") else stage.head
 
 
-def rank_memory(shape: ModelShape, mesh: Mesh, cut: tuple[Stage, ...], precision: str) -> tuple[RankMemory, ...]:
+def rank_memory(
+    shape: ModelShape, mesh: Mesh, cut: tuple[Stage, ...], precision: str, optimizer: str
+) -> tuple[RankMemory, ...]:
     """Bytes of the fullest rank of each stage: the first of its data and tensor axes, as sharding gives it the most."""
     memory = []
     for stage in cut:
         held = [p for p in parameters(shape) if holds(stage, p)]
-        size = sum(_largest_shard(p, mesh) for p in held) * BYTES[precision]
+        shards = [_largest_shard(p, mesh) for p in held]
+        size = sum(shards) * BYTES[precision]
+        state = sum(optimizer_bytes(p, n * BYTES[precision], optimizer) for p, n in zip(held, shards, strict=True))
         memory.append(
             RankMemory(
                 stage=stage.index,
-                memory_bytes=MemoryBytes(parameters=size, gradients=size, optimizer=optimizer_bytes(size, len(held))),
+                memory_bytes=MemoryBytes(parameters=size, gradients=size, optimizer=state),
             )
         )
     return tuple(memory)
 
 
-def checkpoint_bytes(shape: ModelShape, precision: str) -> int:
+def checkpoint_bytes(shape: ModelShape, precision: str, optimizer: str) -> int:
     """Bytes of the tensors in one checkpoint: parameters and the optimizer's state of them."""
-    held = list(parameters(shape))
-    size = sum(p.count for p in held) * BYTES[precision]
-    return size + optimizer_bytes(size, len(held))
+    sizes = {p: p.count * BYTES[precision] for p in parameters(shape)}
+    return sum(size + optimizer_bytes(p, size, optimizer) for p, size in sizes.items())
 
 
-def optimizer_bytes(parameter_bytes: int, tensors: int) -> int:
-    """AdamW's state of so many bytes of parameters in so many tensors."""
-    return ADAMW_MOMENTS * parameter_bytes + ADAMW_STEP_BYTES * tensors
+def optimizer_bytes(parameter: Parameter, size: int, optimizer: str) -> int:
+    """An optimizer's state of `size` bytes of a parameter: AdamW keeps two moments, Lion and Muon one."""
+    one = optimizer == "lion" or (optimizer == "muon" and orthogonalised(parameter.name, len(parameter.shape)))
+    return size if one else ADAMW_MOMENTS * size + ADAMW_STEP_BYTES
 
 
 def _largest_shard(parameter: Parameter, mesh: Mesh) -> int:

@@ -33,6 +33,12 @@ def parameters(shape: ModelShape) -> Iterator[Parameter]:
         yield _dense("head.weight", (shape.vocabulary, shape.hidden), None, 0)
 
 
+def orthogonalised(name: str, dimensions: int) -> bool:
+    """Whether Muon moves a parameter: a matrix, or a stack of them, inside a block; a router's rows are directions of
+    their own."""
+    return name.startswith("layers.") and dimensions > 1 and ".router." not in name
+
+
 def _dense(name: str, shape: tuple[int, ...], layer: int | None, tensor_dim: int | None) -> Parameter:
     return Parameter(name, shape, layer, tensor_dim, prod(shape))
 

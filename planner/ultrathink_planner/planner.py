@@ -74,9 +74,9 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
         activation_checkpointing=training.activation_checkpointing,
         validation_every=training.validation.every_steps or max(1, steps // VALIDATIONS_PER_RUN),
         stages=cut,
-        per_rank=rank_memory(shape, mesh, cut, training.precision),
+        per_rank=rank_memory(shape, mesh, cut, training.precision, training.optimizer.name),
         checkpoint=CheckpointPlan(
-            bytes=checkpoint_bytes(shape, training.precision),
+            bytes=checkpoint_bytes(shape, training.precision, training.optimizer.name),
             interval_steps=max(1, steps // CHECKPOINTS_PER_RUN) if unsaid else every.steps,
             interval_seconds=CHECKPOINT_SECONDS if unsaid else every.minutes and every.minutes * 60,
             grace_seconds=spec.checkpoint.grace_seconds,

@@ -44,11 +44,17 @@ TRANSITIONS: tuple[Transition, ...] = (
         field="spec.training",
         cel=f"!({_STARTED}) || (self.spec.training.seed == oldSelf.spec.training.seed && "
         "self.spec.training.precision == oldSelf.spec.training.precision && "
+        "self.spec.training.optimizer.name == oldSelf.spec.training.optimizer.name && "
         f"{_same('spec.training.globalBatchTokens')})",
         holds=_unchanged(
-            lambda job: (job.spec.training.seed, job.spec.training.precision, job.spec.training.global_batch_tokens)
+            lambda job: (
+                job.spec.training.seed,
+                job.spec.training.precision,
+                job.spec.training.optimizer.name,
+                job.spec.training.global_batch_tokens,
+            )
         ),
-        message="seed, precision and globalBatchTokens cannot change once the job has started",
+        message="seed, precision, optimizer.name and globalBatchTokens cannot change once the job has started",
         fix="submit a job under another name",
     ),
     Transition(

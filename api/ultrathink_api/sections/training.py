@@ -12,7 +12,12 @@ MAX_STEPS = 1_000_000_000
 class OptimizerSpec(Section):
     """The optimizer."""
 
-    name: Literal["adamw"] = setting("Optimizer: adamw. Default: adamw.", effect="immutable", default="adamw")
+    name: Literal["adamw", "lion", "muon"] = setting(
+        "Optimizer: adamw; lion (half of adamw's state; wants a learning rate some 5 times lower); or muon, for the "
+        "matrices inside blocks, beside adamw for the rest at the same learning rate. Default: adamw.",
+        effect="immutable",
+        default="adamw",
+    )
     lr: float | None = setting("Highest learning rate. Default: the preset's.", effect="restart", gt=0, le=10)
     weight_decay: float = setting(
         "Decoupled weight decay, on matrices only. Default: 0.1.", effect="restart", default=0.1, ge=0, le=10

@@ -62,7 +62,10 @@ def versions() -> dict[str, str]:
 
 def refuse_another_model(manifest: Manifest, plan: Plan) -> None:
     """A checkpoint is read only into the model that wrote it; the first field that differs is named."""
-    said = {"spec.training.precision": (manifest.state["precision"], plan.precision)}
+    said = {
+        "spec.training.precision": (manifest.state["precision"], plan.precision),
+        "spec.training.optimizer.name": (manifest.state["optimizer"]["name"], plan.optimizer.name),
+    }
     ours, theirs = plan.model.dump(), dict(manifest.model)
     said |= _differences(ours, theirs, "spec.model")
     for field, (saved, wanted) in said.items():

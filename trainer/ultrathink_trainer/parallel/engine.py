@@ -11,7 +11,7 @@ from ultrathink_planner import Plan
 from ..data.loader import Rows
 from ..model.auxiliary import StepFacts
 from ..model.balance import Counts, Load, load_of, move_balance, take_counts, take_losses
-from ..optim.adamw import AdamW
+from ..optim import build_optimizer
 from ..optim.scaler import Scaler
 from .batches import build_batches
 from .loss import clip, count_labels, squared_norm
@@ -40,7 +40,7 @@ class Engine:
     def __init__(self, plan: Plan, world: World) -> None:
         self.plan, self.world = plan, world
         self.model = build_model(plan, world)
-        self.optimizer = AdamW(self.model, plan.optimizer)
+        self.optimizer = build_optimizer(self.model, plan.optimizer)
         self.scaler = Scaler(plan.precision)
         self.batches = build_batches(self.model, plan, world)
         self.experts = self.model.moe_layers()

@@ -6,7 +6,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor, Replicate
 
 from ..model.cross_entropy import IGNORED
-from ..optim.adamw import shard_of
+from ..optim.shards import shard_of
 from .mesh import REST, World
 
 
