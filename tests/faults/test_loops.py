@@ -7,7 +7,7 @@ from faults.conftest import Run
 
 @pytest.mark.fault("F43")
 def test_a_crash_loop_without_a_checkpoint_ends_as_no_progress(run: Run) -> None:
-    summary = run("kill:0@2", "kill:1@2", "kill:0@3").summary()
+    summary = run("kill:0@1", "kill:0@2", "kill:0@3").summary()
     assert (summary["phase"], summary["reason"], summary["code"]) == ("Failed", "NoProgress", "UTK0402")
     assert summary["attempts"] == 3 and summary["fix"]
 
