@@ -91,6 +91,7 @@ CODES: dict[str, Code] = {
         Code("UTK0129", "RouterCannotLearn", "The router would get no gradient"),
         Code("UTK0140", "GroupsUnfit", "The groups of experts do not fit"),
         Code("UTK0141", "ExpertIndivisible", "Expert parallelism does not divide the experts or the ranks of a stage"),
+        Code("UTK0142", "EffortUnfit", "The budget of adaptive compute does not fit the model"),
         Code("UTK0150", "RopeScalingUnfit", "The scaling of rotary positions is not whole"),
         Code("UTK0151", "ExpertLayersUnfit", "The blocks with experts are not blocks of the model"),
         Code("UTK0160", "RuntimeNotPermitted", "Who submits the job may not use the runtime that it names"),

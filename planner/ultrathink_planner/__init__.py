@@ -2,11 +2,12 @@
 
 from ultrathink_planner.plan import Batch, CheckpointPlan, MemoryBytes, Mesh, Parameters, Plan, RankMemory, Stage
 from ultrathink_planner.planner import plan
-from ultrathink_planner.shape import ModelShape, MoEShape
+from ultrathink_planner.shape import DREShape, ModelShape, MoEShape
 
 __all__ = [
     "Batch",
     "CheckpointPlan",
+    "DREShape",
     "MemoryBytes",
     "Mesh",
     "ModelShape",

@@ -177,6 +177,8 @@ def _model_problems(spec: JobSpec, shape: ModelShape) -> list[Problem]:
             )
         )
     problems += _expert_layer_problems(shape)
+    if shape.dre:
+        problems += _dre_problems(shape)
     if shape.tied_embeddings and spec.parallelism.pipeline > 1:
         problems.append(
             Problem(
@@ -216,6 +218,28 @@ def _expert_layer_problems(shape: ModelShape) -> list[Problem]:
             fix=f"name blocks from 0 to {shape.layers - 1} in rising order",
         )
     ]
+
+
+def _dre_problems(shape: ModelShape) -> list[Problem]:
+    dre, moe = shape.dre, shape.moe
+    assert dre is not None
+    saving = min(dre.effort, *dre.efforts) < 1
+
+    def problem(field: str, message: str, fix: str) -> list[Problem]:
+        return [Problem(code="UTK0142", field=f"spec.model.{field}", message=message, fix=fix)]
+
+    if moe is None:
+        return problem("dre", "a dense model has no experts to skip", "choose a preset with experts, or set model.moe")
+    if saving and dre.null_experts < moe.top_k:
+        message = f"{dre.null_experts} null experts cannot fill {moe.top_k} slots"
+        return problem("dre.nullExperts", message, f"set dre.nullExperts to at least {moe.top_k}")
+    if dre.effort < min(dre.efforts):
+        message = f"effort {dre.effort} is below all that training takes turns with"
+        return problem("dre.effort", message, f"set dre.effort to at least {min(dre.efforts)}")
+    if saving and (moe.capacity is not None or moe.balance == "micro"):
+        message = "neither capacity nor balance per sequence knows of null experts"
+        return problem("dre", message, "take moe.capacity out, and use moe.balance bias, global or none")
+    return []
 
 
 def _cut_problems(spec: JobSpec, shape: ModelShape, mesh: Mesh) -> list[Problem]:

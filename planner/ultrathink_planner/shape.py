@@ -26,6 +26,14 @@ class MoEShape(Section):
     layers: tuple[int, ...] | None = Field(default=None, description="Blocks with experts; none means all.")
 
 
+class DREShape(Section):
+    """Adaptive compute, resolved."""
+
+    null_experts: int = Field(description="Experts that compute nothing.")
+    effort: float = Field(description="Share of topK used when the model is measured.")
+    efforts: tuple[float, ...] = Field(description="Efforts that training takes turns with.")
+
+
 class ModelShape(Section):
     """Everything that decides which parameters a model has, and how big they are."""
 
@@ -47,6 +55,7 @@ class ModelShape(Section):
     window_size: int | None = Field(default=None, description="Tokens that a token looks at; none means all.")
     post_norms: bool = Field(default=False, description="Whether what is added to the stream is normalised.")
     moe: MoEShape | None = Field(default=None, description="Experts; none in a dense model.")
+    dre: DREShape | None = Field(default=None, description="Adaptive compute.")
 
     @property
     def rotary_width(self) -> int:

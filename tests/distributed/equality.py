@@ -36,6 +36,10 @@ BALANCED: dict[str, dict[str, Any]] = {
     "global balance, z-loss": {"moe": EXPERTS | {"balance": "global", "auxLoss": 0.5, "zLoss": 0.1}},
     "micro balance, capacity": {"moe": EXPERTS | {"balance": "micro", "auxLoss": 0.5, "capacity": 1.0}},
 }
+ADAPTIVE: dict[str, dict[str, Any]] = {
+    # Scores so far apart that the threshold skips some from the second step on.
+    "dre": {"moe": EXPERTS | {"temperature": 0.25}, "dre": {"nullExperts": 2, "effort": 0.5}},
+}
 STRETCHED = {"kind": "llama3", "factor": 4, "lowFactor": 1, "highFactor": 4, "originalPositions": 8}
 FAMILIES = "what families have: part of a head rotated and stretched, biases, a window, more norms, experts in places"
 ONLY_ALONE: dict[str, dict[str, Any]] = {
@@ -60,7 +64,7 @@ ONLY_ALONE: dict[str, dict[str, Any]] = {
         | {"router": "sigmoid", "groups": 4, "topGroups": 2, "temperature": 2.0, "routedScale": 1.5, "balance": "micro"}
     },
 }
-ALL = MODELS | BALANCED | ONLY_ALONE
+ALL = MODELS | BALANCED | ADAPTIVE | ONLY_ALONE
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,9 @@ def _kept_difference(tensors: dict[str, Any], wanted: reference.Trained) -> floa
             moved = values[list(found)].abs().amax(1)
             assert moved.min() > 0, "a balance that never moved proves nothing"
             worst_bias = max(worst_bias, *(worst(numpy.abs(found[layer] - values[layer].numpy())) for layer in found))
+    for layer, threshold in enumerate(wanted.thresholds):
+        if (key := f"layers.{layer}.moe.thresholds") in tensors:
+            worst_bias = max(worst_bias, abs(tensors[key].item() - threshold))
     return worst_bias
 
 
@@ -179,7 +186,7 @@ def _side_losses(results: list[dict[str, Any]], wanted: reference.Trained) -> fl
 
 
 def is_parameter(name: str) -> bool:
-    return not name.startswith("optimizer.") and not name.endswith((".moe.bias", ".moe.previous"))
+    return not name.startswith("optimizer.") and not name.endswith((".moe.bias", ".moe.previous", ".moe.thresholds"))
 
 
 def worst(values: numpy.ndarray) -> float:

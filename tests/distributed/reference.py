@@ -12,6 +12,7 @@ from ultrathink_api.sections.training import OptimizerSpec
 from ultrathink_planner import ModelShape, MoEShape, Plan
 
 BALANCE_STEP = 1e-3
+THRESHOLD_STEP = 0.4
 
 Named = dict[str, Tensor]
 
@@ -95,6 +96,8 @@ class Layer:
     previous: Tensor
     asked: Tensor
     sent: Tensor
+    threshold: float = -math.inf
+    """What null experts are worth."""
     scores: list[list[Tensor]] = field(default_factory=list)
     """Of each row, of each token."""
     logits: list[Tensor] = field(default_factory=list)
@@ -123,6 +126,7 @@ def experts(x_TH: Tensor, p: Named, at: str, moe: MoEShape, layer: Layer) -> Ten
         scores = tempered.softmax(-1) if moe.router == "softmax" else tempered.sigmoid()
         chosen = choose(scores.detach() + layer.bias, moe)
         total = sum(scores[e] for e in chosen) if moe.norm_top_k else 1.0
+        chosen = [e for e in chosen if (scores[e] + layer.bias[e]).item() >= layer.threshold]
         y = torch.zeros_like(x)
         for e in chosen:
             layer.asked[e] += 1
@@ -192,6 +196,7 @@ class Trained:
     parameters: dict[str, Tensor] = field(default_factory=dict)
     biases: Tensor | None = None
     counts: Tensor | None = None
+    thresholds: list[float] = field(default_factory=list)
     held_out: float = math.nan
     """Loss of the trained parameters on all batches."""
 
@@ -207,11 +212,11 @@ def nats(
     return found
 
 
-def fresh(biases: Tensor, counts: Tensor) -> list[Layer]:
+def fresh(biases: Tensor, counts: Tensor, thresholds: list[float]) -> list[Layer]:
     """Layers that have seen no token of this step yet."""
     return [
-        Layer(bias, previous, torch.zeros_like(previous), torch.zeros_like(previous))
-        for bias, previous in zip(biases, counts, strict=True)
+        Layer(bias, previous, torch.zeros_like(previous), torch.zeros_like(previous), threshold)
+        for bias, previous, threshold in zip(biases, counts, thresholds, strict=True)
     ]
 
 
@@ -225,9 +230,11 @@ def train(
     number = shape.moe.experts if shape.moe else 1
     biases = torch.zeros(shape.layers, number, dtype=torch.float64)
     counts = torch.zeros(shape.layers, number, dtype=torch.int64)
+    effort = shape.dre.effort if shape.dre else 1.0  # one effort is trained here
+    thresholds = [0.0 if effort < 1 else -math.inf] * shape.layers
     result = Trained()
     for step, ((tokens_BT, labels_BT), rate) in enumerate(zip(batches, rates, strict=True), start=1):
-        layers = fresh(biases, counts)
+        layers = fresh(biases, counts, thresholds)
         loss = torch.stack(nats(tokens_BT, labels_BT, parameters, shape, layers)).mean()
         aux, z = (
             sum(
@@ -246,7 +253,13 @@ def train(
         counts = torch.stack([layer.asked for layer in layers])
         if shape.moe and shape.moe.balance == "bias":
             direction = (counts.sum(1, keepdim=True) - counts * number).sign().double()
-            biases += BALANCE_STEP * (direction - direction.mean(1, keepdim=True))
+            biases = biases + BALANCE_STEP * (direction - direction.mean(1, keepdim=True))
+        if shape.moe and effort < 1:
+            slots = tokens_BT.numel() * shape.moe.top_k
+            thresholds = [
+                c + THRESHOLD_STEP / shape.moe.experts * (n.sum().item() / slots - effort)
+                for c, n in zip(thresholds, counts, strict=True)
+            ]
         result.losses.append(loss.item())
         result.norms.append(norm)
         result.aux_losses.append(aux.item())
@@ -257,8 +270,13 @@ def train(
     result.parameters = {name: value.detach() for name, value in parameters.items()}
     result.biases = biases
     result.counts = counts
+    result.thresholds = thresholds
     with torch.no_grad():
-        told = [nat for batch in batches for nat in nats(*batch, result.parameters, shape, fresh(biases, counts))]
+        told = [
+            nat
+            for batch in batches
+            for nat in nats(*batch, result.parameters, shape, fresh(biases, counts, thresholds))
+        ]
         result.held_out = torch.stack(told).mean().item()
     return result
 

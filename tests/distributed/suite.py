@@ -16,6 +16,7 @@ from typing import Any
 
 from distributed import mutations
 from distributed.equality import (
+    ADAPTIVE,
     BIAS_TOLERANCE,
     FLOAT32_TOLERANCE,
     LOSS_TOLERANCE,
@@ -50,7 +51,7 @@ def proofs() -> Iterator[tuple[str, str, int, Callable[[], Row]]]:
     """(model, layout, ranks, how to measure it), the smallest layouts first."""
     for layout in legal_layouts({"moe": EXPERTS}):
         name, ranks = name_of(layout), ranks_of(layout)
-        for model, shape in MODELS.items():
+        for model, shape in (MODELS | ADAPTIVE).items():
             if layout in legal_layouts(shape):
                 yield (
                     model,
@@ -71,7 +72,7 @@ def _float32(found: float) -> Row:
 
 def one(model: str, layout: str) -> int:
     """Compare one layout only; the code says whether it was equal."""
-    wanted = next(cut for cut in legal_layouts(MODELS[model]) if name_of(cut) == layout)
+    wanted = next(cut for cut in legal_layouts((MODELS | ADAPTIVE)[model]) if name_of(cut) == layout)
     found = difference(model, wanted)
     print(json.dumps(found.too_far or asdict(found)))
     return DIFFERENT if found.too_far else EQUAL

@@ -5,7 +5,16 @@ Here is the core that every test run affords; `make equality` runs all layouts.
 
 import pytest
 
-from distributed.equality import ALL, BALANCED, FAMILIES, FLOAT32_TOLERANCE, MODELS, difference, float32_difference
+from distributed.equality import (
+    ADAPTIVE,
+    ALL,
+    BALANCED,
+    FAMILIES,
+    FLOAT32_TOLERANCE,
+    MODELS,
+    difference,
+    float32_difference,
+)
 from distributed.layouts import ALONE, AXES, CORE_LARGEST, LAYOUTS, core_layouts, legal_layouts, name_of
 from distributed.mutations import MUTATIONS, mutated, source
 
@@ -34,7 +43,7 @@ def test_a_layout_trains_as_the_plain_loop_does(model: str, layout: str) -> None
 
 
 @pytest.mark.parametrize("layout", ["data 2, tensor 2", "pipeline 2, data 2", "tensor 4"])
-@pytest.mark.parametrize("model", BALANCED)
+@pytest.mark.parametrize("model", [*BALANCED, *ADAPTIVE])
 def test_balance_and_drops_are_the_same_in_every_layout(model: str, layout: str) -> None:
     assert difference(model, LAYOUTS[layout]).too_far == {}
 

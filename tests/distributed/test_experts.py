@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from distributed.equality import BALANCED, FLOAT32_TOLERANCE, difference, float32_difference
+from distributed.equality import ADAPTIVE, BALANCED, FLOAT32_TOLERANCE, difference, float32_difference
 from distributed.layouts import Layout, name_of
 from distributed.ranks import run_ranks
 from ultrathink_planner import MoEShape
@@ -22,7 +22,7 @@ SHAPE = MoEShape(
 BORROWED: Layout = {"data": 2, "tensor": 2, "expert": 4}
 
 
-@pytest.mark.parametrize("model", BALANCED)
+@pytest.mark.parametrize("model", [*BALANCED, *ADAPTIVE])
 def test_balance_and_drops_are_the_same_with_experts_on_other_ranks(model: str) -> None:
     assert difference(model, BORROWED).too_far == {}
 

@@ -170,6 +170,13 @@ class Run:
             record["auxLoss"] = measured.aux_loss
         if moe is not None and moe.z_loss:
             record["zLoss"] = measured.z_loss
+        if measured.adapted is not None:
+            dre = measured.adapted
+            record["dre"] = {
+                "effort": dre.effort,
+                "expertsPerToken": dre.experts_per_token,
+                "flopsSaved": dre.flops_saved,
+            }
         if word.skip:  # JSON knows no NaN
             record |= {"loss": None, "gradNorm": None, "skipped": True}
         if word.load is not None:

@@ -46,7 +46,7 @@ def train(run: Run) -> Finish:
 
         first_row = progress.cursor.i
         rows, cursor = feed.next(progress.cursor)
-        measured = engine.forward_backward(rows)
+        measured = engine.forward_backward(rows, step)
         word = run.agree(step, measured, feed.waited)
         lr = learning_rate(step, peak=plan.optimizer.lr, steps=plan.steps, schedule=plan.schedule)
         if word.skip:  # a non-finite step changes nothing, on any rank

@@ -22,6 +22,20 @@ def _whole(scaling: Any) -> bool:
     return None not in extra and scaling.low_factor < scaling.high_factor
 
 
+def _effort_fits(model: Any) -> bool:
+    if model.dre is None:
+        return True
+    efforts = model.dre.efforts or (model.dre.effort,)
+    if min(efforts) > model.dre.effort:
+        return False
+    if min(efforts) >= 1:
+        return True
+    moe = model.moe
+    return model.dre.null_experts > 0 and (
+        moe is None or (model.dre.null_experts >= (moe.top_k or 0) and moe.capacity is None and moe.balance != "micro")
+    )
+
+
 MODEL: tuple[Rule, ...] = (
     Rule(
         code="UTK0121",
@@ -115,5 +129,20 @@ MODEL: tuple[Rule, ...] = (
         ),
         message="moe.layers names a block that the model does not have",
         fix="blocks count from 0 to layers - 1",
+    ),
+    Rule(
+        code="UTK0142",
+        at="spec.model",
+        field="spec.model.dre",
+        cel="!has(self.dre) || ("
+        "(!has(self.dre.efforts) || self.dre.efforts.exists(e, e <= self.dre.effort)) && "
+        "((self.dre.effort >= 1.0 && (!has(self.dre.efforts) || self.dre.efforts.all(e, e >= 1.0))) || "
+        "(self.dre.nullExperts > 0 && (!has(self.moe) || ("
+        "(!has(self.moe.topK) || self.dre.nullExperts >= self.moe.topK) && !has(self.moe.capacity) && "
+        "(!has(self.moe.balance) || self.moe.balance != 'micro'))))))",
+        holds=_effort_fits,
+        message="effort below 1 needs nullExperts of at least topK, no capacity and no micro balance; "
+        "effort is not below all of efforts",
+        fix="set dre.nullExperts to at least moe.topK, and dre.effort to at least the lowest of dre.efforts",
     ),
 )

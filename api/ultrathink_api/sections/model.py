@@ -3,6 +3,7 @@
 from typing import Literal
 
 from ultrathink_api.base import Section, setting
+from ultrathink_api.sections.dre import DRESpec
 
 Router = Literal["softmax", "sigmoid"]
 Balance = Literal["bias", "global", "micro", "none"]
@@ -186,4 +187,7 @@ class ModelSpec(Section):
     moe: MoESpec | None = setting(
         "Mixture of experts. Default: the preset's; a dense preset with it becomes one with experts.",
         effect="immutable",
+    )
+    dre: DRESpec | None = setting(
+        "Adaptive compute; needs experts. Default: none, every token uses topK experts.", effect="immutable"
     )

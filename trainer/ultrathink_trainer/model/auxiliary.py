@@ -25,6 +25,8 @@ class StepFacts:
     tokens: int
     rows: int
     gradient_scale: float = 1.0
+    effort: float = 1.0
+    """Share of topK that tokens may use, where there is adaptive compute."""
 
 
 class Attach(torch.autograd.Function):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from .dre import move_threshold
 from .moe import MoE
 
 BIAS_RATE = 1e-3
@@ -53,6 +54,11 @@ def take_losses(layers: list[MoE], device: torch.device) -> torch.Tensor:
     return total
 
 
+def rows_sent(layers: list[MoE]) -> int:
+    """Rows that this rank's tokens sent in this step, over all layers."""
+    return sum(int(layer.counts.sum()) for layer in layers)
+
+
 def load_of(counts: Counts) -> Load:
     """Measured on dispatched rows."""
     sent_LE = counts.sent_LE.double()
@@ -77,3 +83,6 @@ def move_balance(layers: list[MoE], counts: Counts) -> None:
             layer.bias += BIAS_RATE * (direction_E - direction_E.mean())
         if layer.previous is not None:
             layer.previous.copy_(asked_E)
+        if layer.dre is not None and layer.thresholds is not None:
+            rows, facts = int(asked_E.sum()), layer.facts
+            move_threshold(layer.dre, layer.moe, layer.thresholds, facts.effort, rows=rows, tokens=facts.tokens)

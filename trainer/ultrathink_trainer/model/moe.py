@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from ultrathink_planner import MoEShape
+from ultrathink_planner import DREShape, MoEShape
 
 from .auxiliary import StepFacts, attach, global_loss, micro_loss, rows_per_expert, z_loss
+from .dre import FULL, threshold, trained
 from .kernels import grouped_linear
 from .layers import SwiGLU
 from .router import Choice, Router
@@ -70,7 +71,6 @@ class Experts(nn.Module):
         super().__init__()
         self.gate_up = nn.Parameter(torch.empty(moe.experts, 2 * moe.intermediate, hidden))
         self.down = nn.Parameter(torch.empty(moe.experts, hidden, moe.intermediate))
-
         self.exchange: Exchange | None = None
 
     def forward(self, x_RH: torch.Tensor, counts_E: torch.Tensor) -> torch.Tensor:
@@ -94,13 +94,14 @@ class MoE(nn.Module):
 
     bias: torch.Tensor | None
     previous: torch.Tensor | None
+    thresholds: torch.Tensor | None
     asked: torch.Tensor
     counts: torch.Tensor
     losses: torch.Tensor
 
-    def __init__(self, hidden: int, moe: MoEShape) -> None:
+    def __init__(self, hidden: int, moe: MoEShape, dre: DREShape | None = None) -> None:
         super().__init__()
-        self.moe = moe
+        self.moe, self.dre = moe, dre
         self.router = Router(hidden, moe)
         self.experts = Experts(hidden, moe)
         self.shared = SwiGLU(hidden, moe.shared * moe.intermediate) if moe.shared else None
@@ -109,6 +110,8 @@ class MoE(nn.Module):
         self.register_buffer("bias", bias_E)
         previous_E = torch.empty(moe.experts, dtype=torch.int64) if moe.balance == "global" else None
         self.register_buffer("previous", previous_E)
+        values = torch.empty(len(trained(dre)), dtype=torch.float32) if dre and trained(dre) else None
+        self.register_buffer("thresholds", values)
         # Of this step's training forwards: rows that the router asked for, rows that reached each expert, and the
         # balance and z-losses; balance.py reads and clears them.
         self.register_buffer("asked", torch.empty(moe.experts, dtype=torch.int64), persistent=False)
@@ -120,7 +123,7 @@ class MoE(nn.Module):
 
     def reset(self) -> None:
         """Fill the buffers; called once the model left the meta device."""
-        for buffer in (self.asked, self.counts, self.losses, self.bias, self.previous):
+        for buffer in (self.asked, self.counts, self.losses, self.bias, self.previous, self.thresholds):
             if buffer is not None:
                 buffer.zero_()
 
@@ -128,7 +131,7 @@ class MoE(nn.Module):
         x_NH = x_BTH.flatten(0, 1)
         positions = x_BTH.shape[1]
         choice = self.router(x_NH, self.bias)
-        kept_NS = self._within_capacity(choice.chosen_NS, positions) if self.moe.capacity else None
+        kept_NS = self._kept(choice, positions)
         chosen_M = choice.chosen_NS.flatten()
         if kept_NS is not None:  # what is not kept sorts behind the last expert
             chosen_M = chosen_M.where(kept_NS.flatten(), self.moe.experts)
@@ -139,13 +142,24 @@ class MoE(nn.Module):
         weights_NS = choice.weights_NS
         if self.training:
             self.counts += counts_E
-            self.asked += choice.chosen_NS.flatten().bincount(minlength=self.moe.experts)
+            dropping = self.moe.capacity is not None  # a null slot was never asked for, a dropped one was
+            self.asked += choice.chosen_NS.flatten().bincount(minlength=self.moe.experts) if dropping else counts_E
             weights_NS = self._with_losses(choice, positions)
         y_RH = self.experts(Gather.apply(x_NH, order_R, self.moe.top_k), counts_E)
         y_MH = Spread.apply(y_RH, order_R, len(chosen_M))
         y_NH = (y_MH.unflatten(0, (-1, self.moe.top_k)) * weights_NS[..., None].to(y_MH.dtype)).sum(1)
         y_BTH = y_NH.unflatten(0, x_BTH.shape[:2])
         return y_BTH if self.shared is None else y_BTH + self.shared(x_BTH)
+
+    def _kept(self, choice: Choice, positions: int) -> torch.Tensor | None:
+        """Which slots are computed; none if that is all of them."""
+        if self.moe.capacity is not None:
+            return self._within_capacity(choice.chosen_NS, positions)
+        effort = self.facts.effort
+        if self.dre is None or self.thresholds is None or effort == FULL:
+            return None
+        lowest = self.thresholds.new_zeros(()) if self.bias is None else self.bias.min()
+        return choice.wanted_NS >= threshold(self.dre, self.thresholds, effort, lowest)
 
     def _with_losses(self, choice: Choice, positions: int) -> torch.Tensor:
         """The weights, carrying this layer's own losses."""

@@ -30,7 +30,7 @@ class Block(nn.Module):
         if shape.moe is None or not shape.has_experts(layer):
             self.mlp = SwiGLU(shape.hidden, shape.intermediate)
         else:
-            self.moe = MoE(shape.hidden, shape.moe)
+            self.moe = MoE(shape.hidden, shape.moe, shape.dre)
 
     def forward(self, x_BTH: torch.Tensor, rotary: Rotary) -> torch.Tensor:
         if self.recompute and self.training:

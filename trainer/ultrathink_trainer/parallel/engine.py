@@ -10,13 +10,24 @@ from ultrathink_planner import Plan
 
 from ..data.loader import Rows
 from ..model.auxiliary import StepFacts
-from ..model.balance import Counts, Load, load_of, move_balance, take_counts, take_losses
+from ..model.balance import Counts, Load, load_of, move_balance, rows_sent, take_counts, take_losses
+from ..model.dre import FULL, effort_of_step, expert_flops
 from ..optim import build_optimizer
 from ..optim.scaler import Scaler
 from .batches import build_batches
 from .loss import clip, count_labels, squared_norm
 from .mesh import World
 from .parallelize import build_model
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What adaptive compute did in a step, over all layers."""
+
+    effort: float
+    experts_per_token: float
+    flops_saved: float
+    """Share of the routed experts' FLOPs that nulls took, counted by rows."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,7 @@ class Measured:
     load: Load | None
     aux_loss: float = 0.0
     z_loss: float = 0.0
+    adapted: Adapted | None = None
 
     @property
     def finite(self) -> bool:
@@ -46,16 +58,18 @@ class Engine:
         self.experts = self.model.moe_layers()
         self.counts: Counts | None = None
 
-    def forward_backward(self, rows: Rows) -> Measured:
+    def forward_backward(self, rows: Rows, step: int = 1) -> Measured:
         """Gradients of the mean loss over the global batch's labels."""
         rows = self._here(rows)
-        facts = StepFacts(tokens=self.plan.batch.tokens, rows=self.plan.batch.rows, gradient_scale=self.scaler.scale)
-        for layer in self.experts:
-            layer.facts = facts
+        dre = self.plan.model.dre
+        effort = effort_of_step(dre, self.plan.seed, step) if dre else FULL
+        self._tell(effort)
         scale = self.scaler.scale
         loss = self.batches.train(rows, count_labels(rows.labels_BT, self.world) / scale) / scale
         own = take_losses(self.experts, self.world.device)
-        sums = torch.stack([self._counted(loss), squared_norm(self.model, self.world), *own])
+        share = len(self.experts) / self.plan.mesh.stage_ranks
+        sent = torch.tensor([rows_sent(self.experts), share], dtype=own.dtype, device=own.device)
+        sums = torch.stack([self._counted(loss), squared_norm(self.model, self.world), *own, *sent])
         dist.all_reduce(sums)
         self.counts = take_counts(self.experts, self.world.stage_group)
         return Measured(
@@ -64,7 +78,20 @@ class Engine:
             load=None if self.counts is None else load_of(self.counts),
             aux_loss=sums[2].item(),
             z_loss=sums[3].item(),
+            adapted=self._adapted(effort, rows=round(sums[4].item()), layers=round(sums[5].item())) if dre else None,
         )
+
+    def _tell(self, effort: float) -> None:
+        batch = self.plan.batch
+        for layer in self.experts:
+            layer.facts = StepFacts(batch.tokens, batch.rows, gradient_scale=self.scaler.scale, effort=effort)
+
+    def _adapted(self, effort: float, *, rows: int, layers: int) -> Adapted:
+        moe, hidden = self.plan.model.moe, self.plan.model.hidden
+        assert moe is not None, "a dense model has no adaptive compute"
+        passes = self.plan.batch.tokens * layers
+        saved = 1 - expert_flops(rows, hidden, moe) / expert_flops(passes * moe.top_k, hidden, moe)
+        return Adapted(effort, rows / passes, saved)
 
     def update(self, lr: float, grad_norm: float) -> None:
         """One optimizer step, and one move of the balance."""
@@ -86,6 +113,7 @@ class Engine:
     def evaluate(self, batches: list[Rows]) -> float:
         """Mean loss over the labels of all batches."""
         self.model.eval()
+        self._tell(self.plan.model.dre.effort if self.plan.model.dre else FULL)
         total, labels = 0.0, 0
         for rows in map(self._here, batches):
             count = count_labels(rows.labels_BT, self.world)
