@@ -12,9 +12,7 @@ def arithmetic(*, kept: torch.dtype, computed: torch.dtype) -> MixedPrecisionPol
     return MixedPrecisionPolicy(computed, kept) if computed != kept else MixedPrecisionPolicy()
 
 
-def shard(
-    model: Transformer, mesh: DeviceMesh, policy: MixedPrecisionPolicy, *, reshard_after_forward: bool
-) -> None:
+def shard(model: Transformer, mesh: DeviceMesh, policy: MixedPrecisionPolicy, *, reshard_after_forward: bool) -> None:
     """Wrap each block, then the rest. Applied on one rank too, where it gathers nothing but still completes the
     gradients of parameters that tensor parallelism replicates: one path for all layouts."""
     for block in model.layers.values():

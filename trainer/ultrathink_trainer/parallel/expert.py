@@ -16,7 +16,9 @@ from .mesh import EXPERT, REST, World
 # Q rows here after it, H hidden.
 
 
-def spread_experts(model: Transformer, world: World, policy: MixedPrecisionPolicy, *, reshard_after_forward: bool) -> None:
+def spread_experts(
+    model: Transformer, world: World, policy: MixedPrecisionPolicy, *, reshard_after_forward: bool
+) -> None:
     """Cut the stacks over the expert axis, then by FSDP over all other ranks of the stage. Where that is what happens
     to the rest of the block anyway, they stay with it."""
     experts, rest = world.experts[EXPERT], world.experts[REST]
