@@ -25,7 +25,7 @@ def only(change: dict) -> Problem:
         ({"workers.count": -1}, "UTK0105", "spec.workers.count", "limits"),
         ({"workers.count": 10**9}, "UTK0105", "spec.workers.count", "limits"),
         ({"workers.memory": "lots"}, "UTK0105", "spec.workers.memory", "limits"),
-        ({"training.precision": "bf16"}, "UTK0103", "spec.training.precision", "correct"),
+        ({"training.precision": "fp8"}, "UTK0103", "spec.training.precision", "correct"),
         ({"model.moe": {"balance": "fair"}}, "UTK0103", "spec.model.moe.balance", "correct"),
         ({"data": None}, "UTK0103", "spec.data", "correct"),
     ],
