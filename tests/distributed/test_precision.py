@@ -60,10 +60,10 @@ def test_an_overflow_of_fp16_is_skipped_by_all_and_halves_the_scale_that_a_resta
     def poison(run: Run) -> None:
         agree = run.agree
 
-        def after(step: int, measured: Any) -> Any:
+        def after(step: int, measured: Any, waited: float) -> Any:
             if step == 2 and run.world.rank == 1:
                 object.__setattr__(measured, "grad_norm", float("inf"))
-            return agree(step, measured)
+            return agree(step, measured, waited)
 
         run.agree = after  # type: ignore[method-assign]
 
