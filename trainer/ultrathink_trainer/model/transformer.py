@@ -75,7 +75,8 @@ class Transformer(nn.Module):
             return x_BTH
         if labels_BT is None:
             return self.head(self.norm(x_BTH))
-        return cross_entropy_sum(self.norm(x_BTH), self.head.weight, labels_BT)[None]
+        # Stacked, for FSDP hooks what comes out and a view may lose the hook.
+        return torch.stack([cross_entropy_sum(self.norm(x_BTH), self.head.weight, labels_BT)])
 
     def moe_layers(self) -> list[MoE]:
         return [block.moe for block in self.layers.values() if hasattr(block, "moe")]
