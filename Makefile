@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 EXTRAS := cli operator trainer dev
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images equality bench robustness generate lock clean
+.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images equality bench robustness chaos generate lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | column -t -s '	'
@@ -74,6 +74,9 @@ bench: $(READY) ## every benchmark; results in bench/results
 
 robustness: $(READY) ## every test of the fault matrices, then docs/robustness.md and security.md; goes on where it was
 	$(RUN)/pytest tests e2e --faults bench/results/faults.jsonl; status=$$?; $(RUN)/python -m faults.page && $(RUN)/python -m faults.security && exit $$status
+
+chaos: $(READY) ## a hundred runs under random faults, each compared with an undisturbed one; goes on where it was
+	$(RUN)/python -m faults.chaos
 
 generate: $(READY) ## CRDs, chart files and install.yaml from code
 	$(RUN)/python -m ultrathink_api.crd > manifests/crds.yaml

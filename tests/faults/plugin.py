@@ -15,7 +15,9 @@ state read back, to the next step."""
 PAGE = "docs/robustness.md"
 SECURITY = "docs/security.md"
 REPORT = "bench/results/faults.jsonl"
-"""What a run writes: not a change of what is tested."""
+CHAOS = "bench/results/chaos.jsonl"
+WRITTEN = (PAGE, SECURITY, REPORT, CHAOS)
+"""What runs write: not a change of what is tested."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -100,9 +102,7 @@ def recovery(request: pytest.FixtureRequest) -> Callable[[Mapping[str, float]], 
 def commit() -> str:
     """What is tested: the commit, with a + where a file that is not the page itself differs from it."""
     head = _git("rev-parse", "--short", "HEAD")
-    changed = [
-        line for line in _git("status", "--porcelain").splitlines() if not line.endswith((PAGE, SECURITY, REPORT))
-    ]
+    changed = [line for line in _git("status", "--porcelain").splitlines() if not line.endswith(WRITTEN)]
     return (head or "unknown") + ("+" if changed else "")
 
 
