@@ -71,7 +71,8 @@ class CheckpointPlan(Section):
 
     bytes: int = Field(description="Size of the tensors in one.")
     interval_steps: int | None = Field(default=None, description="Steps between two.")
-    interval_seconds: float | None = Field(default=None, description="Seconds between two.")
+    interval_seconds: float | None = Field(default=None, description="Seconds between two; with auto, the most.")
+    auto: bool = Field(default=False, description="Whether the run finds the seconds by what saves and failures cost.")
     grace_seconds: int = Field(description="Seconds for a last one when a pod is asked to stop.")
 
 

@@ -19,6 +19,8 @@ MICROBATCHES_PER_STAGE = 2
 """Micro-batches a pipeline stage wants, so that its bubble stays below a third."""
 CHECKPOINTS_PER_RUN = 10
 CHECKPOINT_SECONDS = 600.0
+LONGEST_SECONDS = 3_600.0
+"""Between two checkpoints of a job that finds the interval by itself."""
 WARMUP_SHARE = 10
 LONGEST_WARMUP = 2_000
 VALIDATIONS_PER_RUN = 4
@@ -53,7 +55,8 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
     steps = training.steps if training.steps is not None else -(-(training.tokens or 1) // batch.tokens)
     cut = stages(shape, mesh.pipeline)
     every = spec.checkpoint.every
-    unsaid = every.steps is None and every.minutes is None
+    unsaid = every.steps is None and every.minutes is None and not every.auto
+    seconds = CHECKPOINT_SECONDS if unsaid else every.minutes and every.minutes * 60
     result = Plan(
         world_size=mesh.pipeline * mesh.data * mesh.tensor,
         nodes=spec.workers.count,
@@ -78,7 +81,8 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
         checkpoint=CheckpointPlan(
             bytes=checkpoint_bytes(shape, training.precision, training.optimizer.name),
             interval_steps=max(1, steps // CHECKPOINTS_PER_RUN) if unsaid else every.steps,
-            interval_seconds=CHECKPOINT_SECONDS if unsaid else every.minutes and every.minutes * 60,
+            interval_seconds=seconds or (LONGEST_SECONDS if every.auto else None),
+            auto=every.auto,
             grace_seconds=spec.checkpoint.grace_seconds,
         ),
         data=tuple(DataSource(uri=uri, weight=weight) for uri, weight in _sources(spec)),

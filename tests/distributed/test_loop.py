@@ -12,6 +12,7 @@ from distributed.layouts import ALONE, EXPERTS, LAYOUTS, Layout, job_plan, rando
 from distributed.ranks import RankFailed, run_ranks
 from ultrathink_api.job import JobSpec
 from ultrathink_planner import Plan, plan
+from ultrathink_trainer.checkpoint.interval import FIRST_SECONDS, History
 from ultrathink_trainer.data.loader import Rows
 from ultrathink_trainer.optim.schedule import learning_rate
 from ultrathink_trainer.parallel.engine import Engine
@@ -89,6 +90,28 @@ def test_saves_come_by_the_clock_too(tmp_path: Path) -> None:
     told = attempt(saving(interval_steps=None, interval_seconds=1e-6), tmp_path, 1)
     last = told.of("checkpoint")[-1]
     assert len(told.of("checkpoint")) + last["skipped"] == STEPS
+
+
+@pytest.mark.parametrize(("failures", "saved"), [(0, [1, STEPS]), (10**9, [1, 2, 3, STEPS])])
+def test_a_run_that_finds_its_interval_goes_by_what_a_save_cost_and_its_history(
+    failures: int, saved: list[int], tmp_path: Path
+) -> None:
+    """The clock goes a minute a step, a save takes milliseconds: minutes lie between two if nothing ever failed."""
+
+    def minutes(run: Run) -> None:
+        patient(run)
+        begin, now = run.begin, [0.0]
+
+        def begin_at(step: int, model: Any) -> None:
+            now[0] = step * FIRST_SECONDS
+            begin(step, model)
+
+        run.begin, run.clock = begin_at, lambda: now[0]  # type: ignore[method-assign]
+        run._began = run._saved_at = 0.0
+        run.history = History(failures, 0.0)
+
+    told = attempt(saving(interval_steps=None, interval_seconds=3_600.0, auto=True), tmp_path, 1, prepare=minutes)
+    assert [record["step"] for record in told.of("checkpoint")] == saved
 
 
 def test_a_finished_run_that_is_started_again_has_nothing_to_do(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import traceback
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,7 @@ from ultrathink_api.protocol import RunConfig
 from ultrathink_planner import Plan
 from ultrathink_store import Start
 from ultrathink_trainer.checkpoint.copies import Copies
+from ultrathink_trainer.checkpoint.interval import History
 from ultrathink_trainer.data.tokens import Access
 from ultrathink_trainer.run import Control, NonFinite, open_run
 from ultrathink_trainer.runtime import chaos, memory, stacks
@@ -147,6 +148,7 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
         parent=start.parent,
         skips=[(first, last) for first, last in start.detail.get("skips", [])],
         bears=config.spec.health.non_finite_skips,
+        history=_history(start),
         access=Access(Path(config.directory) / DATA_FOLDER, storage_settings(config)),
     )
     finish = train(run)
@@ -154,6 +156,15 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
     # The others may still be in a collective: whoever leaves first must not look like a failure.
     dist.barrier()
     sys.stdout.flush()
+
+
+def _history(start: Start) -> History:
+    """What the ledger said when this attempt began."""
+    failures, since = start.detail.get("failures"), start.detail.get("since")
+    if not isinstance(failures, int) or not isinstance(since, str):
+        return History()
+    seconds = datetime.fromisoformat(start.created_at) - datetime.fromisoformat(since)
+    return History(failures, max(0.0, seconds.total_seconds()))
 
 
 def _copies(assignment: Message, config: RunConfig, plan: Plan, start: Start, rank: int) -> Copies | None:

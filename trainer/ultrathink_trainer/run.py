@@ -15,6 +15,7 @@ from ultrathink_store.job import utc_now
 
 from .checkpoint.checkpoints import Checkpoints, Failed, Saved
 from .checkpoint.copies import Copies
+from .checkpoint.interval import History, interval
 from .data.source import default_access
 from .data.tokens import Access
 from .injection import strike
@@ -92,13 +93,15 @@ class Run:
     """Rows that this attempt is not to read, beside those that its checkpoint names."""
     bears: int = 2
     """Non-finite steps in a row that are skipped and no more."""
+    history: History = field(default_factory=History)
     _bad: tuple[int, int, int] | None = None
     """Of the non-finite steps in a row: the first, its first row, how many."""
+    _began: float = 0.0
     _saved_at: float = 0.0
     _step_began: float = 0.0
 
     def __post_init__(self) -> None:
-        self._saved_at = self._step_began = self.clock()
+        self._began = self._saved_at = self._step_began = self.clock()
 
     @property
     def leads(self) -> bool:
@@ -139,8 +142,18 @@ class Run:
     def _save_is_due(self, step: int) -> bool:
         every = self.plan.checkpoint
         by_steps = every.interval_steps is not None and step % every.interval_steps == 0
-        by_clock = every.interval_seconds is not None and self.clock() - self._saved_at >= every.interval_seconds
+        seconds = self._interval()
+        by_clock = seconds is not None and self.clock() - self._saved_at >= seconds
         return self.control.save or (self.leads and (by_steps or by_clock))
+
+    def _interval(self) -> float | None:
+        """Seconds between two saves by the clock."""
+        most = self.plan.checkpoint.interval_seconds
+        if most is None or not self.plan.checkpoint.auto:
+            return most
+        running = self.clock() - self._began
+        stall = self.checkpoints.stall_seconds
+        return interval(stall, self.history, nodes=self.plan.nodes, running=running, most=most)
 
     def note_save(self, *, begun: bool) -> None:
         """The next save by the clock counts from here; a wish for one stands until it is granted."""
@@ -226,6 +239,7 @@ def open_run(
     access: Access | None = None,
     skips: Sequence[tuple[int, int]] = (),
     bears: int = 2,
+    history: History | None = None,
     now: Callable[[], str] = utc_now,
     copies: Copies | None = None,
     parent: CheckpointRef | None = None,
@@ -246,4 +260,5 @@ def open_run(
         parent,
         tuple(skips),
         bears,
+        history or History(),
     )

@@ -12,6 +12,12 @@ class EverySpec(Section):
         "Steps between two checkpoints. Default: a tenth of the steps.", effect="restart", ge=1, le=1_000_000_000
     )
     minutes: float | None = setting("Minutes between two checkpoints. Default: 10.", effect="restart", gt=0, le=10_080)
+    auto: bool = setting(
+        "Whether the job finds the minutes by itself, by what a save costs it and how often it fails (Young's and "
+        "Daly's rule), at most one hundredth of its time; minutes and steps are then the most. Default: false.",
+        effect="restart",
+        default=False,
+    )
 
 
 class KeepSpec(Section):

@@ -34,6 +34,7 @@ def _text(name: str, plan: "Plan") -> None:
     experts = f" · {model.moe.experts} experts, top {model.moe.top_k}" if model.moe else ""
     every = [f"{plan.checkpoint.interval_steps} steps"] if plan.checkpoint.interval_steps else []
     every += [f"{plan.checkpoint.interval_seconds / 60:g} min"] if plan.checkpoint.interval_seconds else []
+    every += ["as saves and failures cost"] if plan.checkpoint.auto else []
     facts = (
         ("Job", f"{name} · plan {plan.digest}"),
         ("World", f"{plan.world_size} ranks = pipeline {mesh.pipeline} × data {mesh.data} × tensor {mesh.tensor}"),

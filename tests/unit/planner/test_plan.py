@@ -62,6 +62,10 @@ def test_only_what_is_said_about_checkpoints_counts() -> None:
     assert planned(checkpoint={"every": {"steps": 7}}).checkpoint.interval_seconds is None
     minutes = planned(checkpoint={"every": {"minutes": 2}}).checkpoint
     assert (minutes.interval_steps, minutes.interval_seconds) == (None, 120.0)
+    auto = planned(checkpoint={"every": {"auto": True}}).checkpoint
+    assert (auto.auto, auto.interval_steps, auto.interval_seconds) == (True, None, 3_600.0)
+    most = planned(checkpoint={"every": {"auto": True, "minutes": 5}}).checkpoint
+    assert (most.auto, most.interval_steps, most.interval_seconds) == (True, None, 300.0)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ class Checkpoints:
         self._staging = Staging()
         self._upload: threading.Thread | None = None
         self._result: Saved | Failed | Exception | None = None
-        self._stall_seconds = 0.0
+        self.stall_seconds: float | None = None
+        """How long the last save held training up; None before the first."""
 
     # Saving
 
@@ -83,7 +84,7 @@ class Checkpoints:
         state = progresses.dump(progress, self.plan)
         self._upload = threading.Thread(target=self._run, args=(staged, progress.step, state), daemon=True)
         self._upload.start()
-        self._stall_seconds = self.clock() - began
+        self.stall_seconds = self.clock() - began
 
     def result(self, *, wait: bool = False) -> Saved | Failed | None:
         """What became of the last save, once; None while it is on its way."""
@@ -99,7 +100,7 @@ class Checkpoints:
             raise result.refused()
         if isinstance(result, Saved):
             self.newest_step = result.step
-            return replace(result, stall_seconds=self._stall_seconds)
+            return replace(result, stall_seconds=self.stall_seconds or 0.0)
         return result
 
     def _run(self, staged: Mapping[str, Any], step: int, state: dict[str, Any]) -> None:

@@ -126,6 +126,9 @@ def carried(epochs: Sequence[Epoch], *, rows: int, micro: int) -> dict[str, Any]
     now = micro_batch(epochs, rows=rows, micro=micro)
     if now is not None and now != micro:
         detail["microBatchSequences"] = now
+    causes = [epoch.end.cause for epoch in epochs if epoch.end]
+    if failures := sum(cause is not None and cause not in FREE_CAUSES for cause in causes):
+        detail["failures"], detail["since"] = failures, epochs[0].start.created_at
     return detail
 
 
