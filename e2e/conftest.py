@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from e2e import dump
 from e2e.house import JOBS, SYSTEM, House, in_cluster
+from e2e.jobs import END_S, QUICKSTART, START_S, Job
+from e2e.waiting import say
 
 from testbed.makers import choose
 from testbed.needs import require
@@ -20,6 +22,16 @@ def house() -> Iterator[House]:
             yield house
     finally:
         chosen.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(house: House) -> Iterator[Job]:
+    """(a)'s job, from `kubectl apply` of the unchanged example to its end."""
+    with Job(house, "quickstart") as job:
+        house.kubernetes.kubectl("apply", "-n", JOBS, "-f", str(QUICKSTART))
+        say("manifests/examples/quickstart.yaml is applied")
+        job.wait_for_end(START_S + END_S)
+        yield job
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -16,6 +16,9 @@ from e2e.waiting import say, wait_for
 QUICKSTART = ROOT / "manifests" / "examples" / "quickstart.yaml"
 UTK = Path(sys.executable).with_name("utk")
 UTK_S = 120
+START_S = 300.0
+"""From apply to the first steps: images, Ray, imports; some 30 s on an idle machine with two cores."""
+END_S = 600.0
 RETRY_S = 0.5
 ENDED = ("Succeeded", "Failed")
 Event = Mapping[str, Any]

@@ -5,14 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 from e2e.house import DEPLOYMENT, JOBS, SYSTEM, House
-from e2e.jobs import QUICKSTART, Job, quickstart
+from e2e.jobs import END_S, START_S, Job, quickstart
 from e2e.kubernetes import Kubernetes
 from e2e.waiting import say, wait_for
 
 STEPS = 200
-START_S = 300.0
-"""From apply to the first steps: images, Ray, imports; some 30 s on an idle machine with two cores."""
-END_S = 600.0
 RECOVERY_S = 300.0
 OUTAGE_S = 60.0
 LOOKS = 6
@@ -24,16 +21,6 @@ GONE_S = 180.0
 SAVED = 40
 """A step that the second checkpoint of the example holds: it saves each tenth of its 200 steps."""
 LEFT_BEHIND = "statefulsets,pods,services,configmaps,secrets,networkpolicies,poddisruptionbudgets"
-
-
-@pytest.fixture(scope="module")
-def undisturbed(house: House) -> Iterator[Job]:
-    """(a)'s job, from `kubectl apply` of the unchanged example to its end."""
-    with Job(house, "quickstart") as job:
-        house.kubernetes.kubectl("apply", "-n", JOBS, "-f", str(QUICKSTART))
-        say("manifests/examples/quickstart.yaml is applied")
-        job.wait_for_end(START_S + END_S)
-        yield job
 
 
 @pytest.fixture(scope="module")

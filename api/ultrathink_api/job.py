@@ -22,6 +22,7 @@ KIND: Final = "UltraThinkJob"
 PLURAL = "ultrathinkjobs"
 MAX_NAME = 40
 """So that every name made from a job's fits: a StatefulSet's 52 characters, a Service's first letter."""
+TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$"
 
 
 class Metadata(Section):
@@ -73,6 +74,25 @@ class JobSpec(Section):
     )
     health: HealthSpec = setting(
         "How a run that no longer trains is noticed. Default: by its own pace.", effect="inPlace", default=HealthSpec
+    )
+    suspend: bool = setting(
+        "Save a checkpoint and give all pods back; false again goes on from there on a new cluster. Default: false. "
+        "Costs the time of a save and of a start.",
+        effect="inPlace",
+        default=False,
+    )
+    cancel: bool = setting(
+        "Save a checkpoint, give all pods back, and end the job as Failed with reason Cancelled, for good. "
+        "Default: false.",
+        effect="inPlace",
+        default=False,
+    )
+    restarted_at: str | None = setting(
+        "When a restart was asked for, as RFC 3339 in UTC. Each new value saves and begins one new attempt, which is "
+        "not counted against the budget. `utk restart` sets it. No default.",
+        effect="inPlace",
+        pattern=TIME,
+        max_length=40,
     )
 
 

@@ -230,6 +230,8 @@ class StopRequest(Body):
 class RestartRequest(Body):
     """POST /v1/restart: end the attempt after a save and start the next one, not counted against the budget."""
 
+    restarted_at: str = Field(description="Which restart: the same one again changes nothing.")
+
 
 class Member(Body):
     """POST /v1/attempt: a Ray Train worker speaks for its node, and waits for an order that it does not know yet."""

@@ -191,6 +191,9 @@ class JobStatus(StatusPart):
     goodput: GoodputStatus | None = Field(default=None, description="Where the time went.")
     restarts: RestartsStatus | None = Field(default=None, description="Restarts so far.")
     started_at: str | None = Field(default=None, description="When the first cluster was made.")
+    suspended_at: str | None = Field(
+        default=None, description="When the operator first saw that the job is to be suspended or cancelled."
+    )
     ended_at: str | None = Field(default=None, description="When the job succeeded or failed.")
 
     def condition(self, name: ConditionType) -> Condition | None:

@@ -16,6 +16,7 @@ from ultrathink_operator.policies import (
     nodes,
     placement,
     progress,
+    suspend,
     writing,
 )
 
@@ -49,11 +50,14 @@ def decide(seen: Observed, now: float) -> Decision:
 def _live(seen: Observed, now: float) -> list[Finding]:
     admitted, found = admission.admit(seen)
     findings = [found]
-    if seen.number == 0:
-        return [*findings, _begin(now)] if admitted else findings
     how = completion.outcome(seen)
     if how is not None:
         return [*findings, placement.report(seen, now), completion.complete(seen, how, writing.timestamp(now))]
+    resting = suspend.follow(seen, now)
+    if resting is not None:
+        return [*findings, resting]
+    if seen.number == 0:
+        return [*findings, _begin(now)] if admitted else findings
     kept = cluster.keep(seen, admitted, now)
     findings += [_held(seen), cluster.clear_older(seen), kept]
     if "cluster" in kept.status:

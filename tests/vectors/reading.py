@@ -21,9 +21,13 @@ def vectors() -> list[Vector]:
     ]
 
 
-def changes() -> list[tuple[str, bool, dict[str, Any]]]:
-    """(code, whether it is accepted, the change), for every row about a job that has started."""
-    return [(row["code"], word == "accept", row[word]) for row in _FILE["changes"] for word in ("accept", "reject")]
+def changes() -> list[tuple[str, bool, dict[str, Any], dict[str, Any]]]:
+    """(code, whether it is accepted, what was, what is asked for), for every row about a job that has started."""
+    return [
+        (row["code"], word == "accept", row.get("given", {}), row[word])
+        for row in _FILE["changes"]
+        for word in ("accept", "reject")
+    ]
 
 
 def changed(change: dict[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,10 @@ def run_local(
 def _refuse_unfit(
     job: UltraThinkJob, plan: Plan, checkpoint_uri: str, resume_uid: str | None, chaos: Sequence[str]
 ) -> None:
+    for word, asked in (("suspend", job.spec.suspend), ("cancel", job.spec.cancel)):
+        if asked:
+            message, fix = f"the job says {word}: true, so it is not to run", f"add --set {word}=false"
+            raise Refused.of("UTK0410", field=f"spec.{word}", message=message, fix=fix)
     try:
         parse(chaos, world_size=plan.world_size)
     except BadChaos as bad:

@@ -65,4 +65,12 @@ TRANSITIONS: tuple[Transition, ...] = (
         message="checkpoint.uri cannot change once the job has started",
         fix="submit a job under another name with resume.from set to a checkpoint of this one",
     ),
+    Transition(
+        code="UTK0130",
+        field="spec.cancel",
+        cel="!(has(oldSelf.spec.cancel) && oldSelf.spec.cancel) || (has(self.spec.cancel) && self.spec.cancel)",
+        holds=lambda old, new: not old.spec.cancel or new.spec.cancel,
+        message="a cancelled job stays cancelled",
+        fix="submit a job under another name with resume.from set to a checkpoint of this one",
+    ),
 )

@@ -8,13 +8,14 @@ from ultrathink_api.status import TERMINAL, WorkersStatus
 from ultrathink_operator.actions import Action, Finding, Release, Said
 from ultrathink_operator.observe import Observed, seconds
 from ultrathink_operator.policies import cluster, nodes
-from ultrathink_operator.policies.progress import answer
+from ultrathink_operator.policies.progress import answer, copied
 
 KEEP_AFTER_SUCCESS_S = 10.0
 """So that whoever follows the head's log reads its last line; after that the pods cost and say nothing."""
 KEEP_AFTER_FAILURE_S = 300.0
 """So that a person who is told at once can look at the pods."""
 LOOK_AGAIN_S = 5.0
+CANCELLED = "Cancelled"
 
 
 def is_over(seen: Observed) -> bool:
@@ -37,29 +38,35 @@ def complete(seen: Observed, how: OutcomeView, now_text: str) -> Finding:
         Said("Progressing", "False", how.reason, message),
         Said("Degraded", "False", how.reason),
     )
-    said = answer(seen)
-    fields: dict[str, Any] = {"ended_at": how.ended_at or now_text}
-    if said:
-        copied = {name: getattr(said, name) for name in ("attempt", "progress", "checkpoint", "goodput", "restarts")}
-        fields |= {name: value for name, value in copied.items() if value is not None}
-    return Finding(conditions=conditions, status=fields)
+    fields: dict[str, Any] = {"ended_at": how.ended_at or now_text, "suspended_at": None}
+    return Finding(conditions=conditions, status={**fields, **copied(answer(seen))})
 
 
 def clean(seen: Observed, now: float) -> Finding:
     """After the end: let go of the job, keep the cluster for a short while, then take it down."""
-    actions: list[Action] = [Release()] if names.FINALIZER in seen.job.finalizers else []
-    status = seen.job.status
-    keep = KEEP_AFTER_SUCCESS_S if status.phase == "Succeeded" else KEEP_AFTER_FAILURE_S
-    left = (seconds(status.ended_at) or 0.0) + keep - now
+    actions: list[Action] = [*let_go(seen)]
+    left = (seconds(seen.job.status.ended_at) or 0.0) + _keep(seen) - now
     if not (seen.sets or seen.services or seen.pods):
-        return Finding(actions=tuple(actions), status=_released(seen))
+        return Finding(actions=tuple(actions), status=released(seen))
     if left > 0:
         return Finding(actions=tuple(actions), wake_after=left)
     actions += [action for number in seen.numbers for action in cluster.dismantle(seen, number)]
     lost = nodes.force(seen, now)
-    return Finding(actions=(*actions, *lost.actions), status=_released(seen), wake_after=LOOK_AGAIN_S)
+    return Finding(actions=(*actions, *lost.actions), status=released(seen), wake_after=LOOK_AGAIN_S)
 
 
-def _released(seen: Observed) -> dict[str, WorkersStatus]:
+def let_go(seen: Observed) -> tuple[Action, ...]:
+    """Nobody needs to be asked any more before the job is deleted."""
+    return (Release(),) if names.FINALIZER in seen.job.finalizers else ()
+
+
+def _keep(seen: Observed) -> float:
+    status = seen.job.status
+    if status.reason == CANCELLED:
+        return 0.0
+    return KEEP_AFTER_SUCCESS_S if status.phase == "Succeeded" else KEEP_AFTER_FAILURE_S
+
+
+def released(seen: Observed) -> dict[str, WorkersStatus]:
     workers = seen.job.status.workers
     return {"workers": workers.model_copy(update={"ready": 0})} if workers and workers.ready else {}

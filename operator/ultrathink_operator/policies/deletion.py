@@ -16,7 +16,7 @@ REASON = "Deleting"
 def release(seen: Observed, now: float) -> Finding:
     """One step of the way out."""
     grace = grace_seconds(seen)
-    if completion.is_over(seen) or saved(seen, now, grace):
+    if completion.is_over(seen) or saved(seen, now, seen.job.meta.deleted_at or now, grace):
         sets = [s for s in seen.sets if is_ours(seen, s.meta.owner) and s.meta.deleted_at is None]
         gone: list[Action] = [Delete("StatefulSet", s.meta.name, s.meta.uid) for s in sets]
         return Finding(actions=(*gone, Release()))
@@ -33,12 +33,11 @@ def release(seen: Observed, now: float) -> Finding:
     )
 
 
-def saved(seen: Observed, now: float, grace: float) -> bool:
+def saved(seen: Observed, now: float, asked_at: float, grace: float) -> bool:
     """Whether there is nothing left to wait for."""
     head, said = seen.head_of(seen.number), answer(seen)
     if head is None or head.phase != "Running" or head.waiting is not None:
         return True
     if said and ((said.outcome and not deletes_checkpoints(seen)) or (said.stop and said.stop.confirmed)):
         return True
-    asked = seen.job.meta.deleted_at
-    return asked is not None and now >= asked + grace + CONFIRM_MARGIN_S
+    return now >= asked_at + grace + CONFIRM_MARGIN_S

@@ -9,7 +9,7 @@ from ultrathink_operator.policies.admission import Admitted
 
 UNKNOWN_AFTER_S = 35.0
 """Three questions without an answer; before that silence means nothing."""
-MOVES = frozenset({"ClusterLost", "SpecChanged"})
+MOVES = frozenset({"ClusterLost", "SpecChanged", "Resumed"})
 STALE_CHECKPOINTS = 3
 """Checkpoints that may fail to appear before the job is told to have none fresh."""
 
@@ -45,7 +45,7 @@ def report(seen: Observed, admitted: Admitted | None, now: float) -> Finding:
         return Finding() if _is_running(seen) else _starting("the head has not answered yet", began)
     if said is None:
         return Finding()
-    finding = _copied(seen, said, admitted, now)
+    finding = _answered(seen, said, admitted, now)
     if silent_for(supervisor, now) < UNKNOWN_AFTER_S:
         return finding
     return Finding(conditions=_unknown(supervisor, began, _is_running(seen)).conditions, status=finding.status)
@@ -83,17 +83,15 @@ def _unknown(supervisor: Supervisor, began: bool, running: bool) -> Finding:
     return Finding(conditions=(unknown,))
 
 
-def _copied(seen: Observed, said: Progress, admitted: Admitted | None, now: float) -> Finding:
-    fields: dict[str, Any] = {
-        "attempt": said.attempt,
-        "progress": said.progress,
-        "checkpoint": said.checkpoint,
-        "goodput": said.goodput,
-        "restarts": said.restarts,
-    }
-    status = {name: value for name, value in fields.items() if value is not None}
+def copied(said: Progress | None) -> dict[str, Any]:
+    """What of an answer goes into the status as it is."""
+    names = ("attempt", "progress", "checkpoint", "goodput", "restarts")
+    return {name: value for name in names if (value := getattr(said, name, None)) is not None}
+
+
+def _answered(seen: Observed, said: Progress, admitted: Admitted | None, now: float) -> Finding:
     conditions = [*_running(said), *_fresh(said, admitted, now), _degraded(seen)]
-    return Finding(conditions=tuple(conditions), status=status)
+    return Finding(conditions=tuple(conditions), status=copied(said))
 
 
 def _running(said: Progress) -> tuple[Said, ...]:

@@ -48,12 +48,17 @@ def test_the_api_server_agrees_with_the_vectors(jobs: client.CustomObjectsApi, n
     assert SAID[code] in yaml.safe_load(refused.value.body)["message"]
 
 
-@pytest.mark.parametrize(("code", "accepted", "change"), changes())
+@pytest.mark.parametrize(("code", "accepted", "given", "change"), changes())
 def test_the_api_server_agrees_about_a_started_job(
-    jobs: client.CustomObjectsApi, namespace: str, code: str, accepted: bool, change: dict[str, Any]
+    jobs: client.CustomObjectsApi,
+    namespace: str,
+    code: str,
+    accepted: bool,
+    given: dict[str, Any],
+    change: dict[str, Any],
 ) -> None:
     where = (API_GROUP, API_VERSION, namespace, PLURAL, "vector")
-    create(jobs, namespace, changed({}))
+    create(jobs, namespace, changed(given))
     started = {"status": {"startedAt": "2026-01-01T00:00:00Z"}}
     jobs.patch_namespaced_custom_object_status(*where, started, _content_type="application/merge-patch+json")
     patch = {"spec": changed(change)["spec"]}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from testbed.apiserver import ControlPlane
 
 CRDS = Path(__file__).parents[3] / "manifests" / "crds.yaml"
-NAMESPACES = 16
+NAMESPACES = 32
 
 
 @pytest.fixture(scope="session")

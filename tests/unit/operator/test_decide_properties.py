@@ -30,6 +30,9 @@ EVENTS = (
     "half_a_pass",
     "unsync",
     "older_cluster",
+    "suspend",
+    "resume",
+    "confirm",
     "end",
     "delete",
 )
@@ -158,6 +161,16 @@ class History:
             metadata = {**current["metadata"], "labels": labels, "name": name, "uid": f"late-{number}"}
             self.cluster.objects["StatefulSet", name] = {**current, "metadata": metadata}
 
+    def _suspend(self) -> None:
+        self.cluster.change_spec(suspend=True)
+
+    def _resume(self) -> None:
+        self.cluster.change_spec(suspend=False)
+
+    def _confirm(self) -> None:
+        if self.cluster.supervisor and self.cluster.supervisor.progress and self._head_runs():
+            self.cluster.confirm_stop(step=50)
+
     def _end(self) -> None:
         if self._head_runs():
             self.cluster.end()
@@ -202,6 +215,7 @@ def test_a_job_that_was_kicked_about_still_gets_one_whole_cluster_and_ends(seed:
         history.happen(random.choice(GENTLE))
     cluster = history.cluster
     cluster.synced = True
+    cluster.change_spec(suspend=False)
     cluster.now += 3600
     cluster.settle()
     cluster.run_pods()

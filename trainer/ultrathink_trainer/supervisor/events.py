@@ -135,7 +135,9 @@ class Deleted:
 
 @dataclass(frozen=True)
 class RestartAsked:
-    """Save, then begin the next attempt."""
+    """Save, then begin the next attempt: once for each `restarted_at`, however often it is said."""
+
+    restarted_at: str
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,8 @@ class TakeEpoch:
     cause: Cause | None
     detail: dict[str, Any] = field(default_factory=dict)
     """What it has to do otherwise than the plan says: rows to leave out, a smaller micro-batch."""
+    restarted_at: str | None = None
+    """The restart that this attempt answers, so that nobody answers it again."""
 
 
 @dataclass(frozen=True)

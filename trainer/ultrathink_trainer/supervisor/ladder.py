@@ -34,6 +34,7 @@ class Ladder:
         self.newest: CheckpointRef | None = None
         self.attempt: Attempt | None = None
         self.stop: Cause | None = None
+        self.restarted_at: str | None = None
         self._start: Start | None = None
         self._draining: set[str] = set()
         self._dismissed: set[str] = set()
@@ -71,10 +72,8 @@ class Ladder:
             case ev.Opened():
                 orders = self._opened(event)
             case ev.EpochTaken():
-                self._start = event.start
                 self.epochs = (*self.epochs, Epoch(number=event.start.epoch, start=event.start))
-                self.state = State.GATHERING
-                orders = []
+                self._start, self.state, orders = event.start, State.GATHERING, []
             case ev.EpochEnded():
                 self.epochs, self.newest = event.epochs, event.newest
                 orders = self._decide()
@@ -83,7 +82,7 @@ class Ladder:
             case ev.StopAsked():
                 orders = self._stop(event, now)
             case ev.RestartAsked():
-                orders = self._end_by(Cause.SPEC_CHANGED, self.limits.grace, now)
+                self.restarted_at, orders = event.restarted_at, []
             case ev.Tick():
                 orders = self._tick(now)
         return orders + self._advance()
@@ -231,6 +230,8 @@ class Ladder:
 
     def _tick(self, now: float) -> list[ev.Order]:
         attempt = self.attempt
+        if attempt and self.state is State.RUNNING and not verdict.is_answered(self.restarted_at, self.epochs):
+            return self._end_by(Cause.SPEC_CHANGED, self.limits.grace, now)
         if attempt is None or self.state is not State.ENDING:
             return []
         if attempt.kill_at is not None and now >= attempt.kill_at:
@@ -339,7 +340,7 @@ class Ladder:
             self.state = State.CLAIMING
             cause = last.end.cause if last and last.end else None
             detail = verdict.carried(self.epochs, rows=self._rows, micro=self._micro)
-            return [ev.TakeEpoch(last.number + 1 if last else 1, cause, detail)]
+            return [ev.TakeEpoch(last.number + 1 if last else 1, cause, detail, self.restarted_at)]
         self.state = State.RUNNING
         self.attempt = Attempt(self._start, {member.node: member for member in ready})
         first = {member.worker: place * self._ranks for place, member in enumerate(ready)}

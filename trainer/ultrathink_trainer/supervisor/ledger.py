@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Problem, Refused
@@ -18,6 +19,7 @@ from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Start
 from ultrathink_store.sweep import remove_all
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import verdict
+from ultrathink_trainer.supervisor.verdict import RESTARTED_AT
 
 log = logging.getLogger("ultrathink.supervisor")
 
@@ -170,7 +172,7 @@ class LedgerThread:
                 parent=self._read()[1],
                 cause=order.cause,
                 created_at=utc_now(),
-                detail={**order.detail, MEMORY_SINCE: memory_since(self._job.epochs(), order.cause, number)},
+                detail=self._detail(order, number),
                 chaos={"fired": list(fired)} if fired else None,
             )
             try:
@@ -185,6 +187,12 @@ class LedgerThread:
             else:
                 self._has_held, self._unsure = True, False
                 return ev.EpochTaken(start)
+
+    def _detail(self, order: ev.TakeEpoch, number: int) -> dict[str, Any]:
+        assert self._job is not None, "opened first"
+        since = memory_since(self._job.epochs(), order.cause, number)
+        answered = {RESTARTED_AT: order.restarted_at} if order.restarted_at else {}
+        return {**order.detail, MEMORY_SINCE: since, **answered}
 
     def _end(self, number: int, end: End, stacks: dict[str, dict[str, str]]) -> ev.EpochEnded:
         assert self._job is not None, "opened first"

@@ -77,6 +77,7 @@ class Supervisor:
             now=utc_now(),
             batch=(int(batch.get("rowsPerDataRank", 1)), int(batch.get("microRows", 1))),
         )
+        self._ladder.restarted_at = config.spec.restarted_at
         self._service = ControlService(config, self._incarnation, self._gate, post)
         self._store: object | None = None
         self._joined: dict[str, ev.Joined] = {}

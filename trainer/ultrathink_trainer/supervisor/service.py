@@ -29,6 +29,8 @@ from ultrathink_trainer.supervisor.attempt import State as LadderState
 from ultrathink_trainer.supervisor.gate import Gate
 from ultrathink_trainer.supervisor.ladder import Ladder
 
+IN_PLACE = ("restart", "health", "resume", "suspend", "cancel", "restarted_at")
+"""Sections of the spec whose change needs no new rank."""
 CONFIRMED = frozenset({LadderState.STOPPED, LadderState.ENDED})
 
 
@@ -128,18 +130,20 @@ class ControlService:
         return Outcome(outcome=self.outcome_now)
 
     def change(self, body: SpecChange) -> SpecReply:
-        """The restart budget changes in place; what else changed needs a new cluster, and the operator to make it."""
+        """What the operator or the ladder keeps changes in place; all else needs a new cluster, which the operator
+        makes."""
         if body.generation <= self._generation:
             return SpecReply(generation=self._generation, effect="none")
         kept = {"keep": body.spec.checkpoint.keep, "on_delete": body.spec.checkpoint.on_delete}
         checkpoint = self._spec.checkpoint.model_copy(update=kept)
-        same = {"restart": body.spec.restart, "resume": body.spec.resume, "checkpoint": checkpoint}
-        same["health"] = body.spec.health
+        same = {**{name: getattr(body.spec, name) for name in IN_PLACE}, "checkpoint": checkpoint}
         if self._spec.model_copy(update=same) != body.spec:
             return SpecReply(generation=self._generation, effect="newCluster")
         effect = "none" if body.spec == self._spec else "inPlace"
         self._spec, self._generation = body.spec, body.generation
         self._post(Limited(Limits.of(body.spec), body.spec.checkpoint.keep, body.spec.health))
+        if body.spec.restarted_at is not None:
+            self._post(ev.RestartAsked(body.spec.restarted_at))
         return SpecReply(generation=self._generation, effect=effect)
 
     def stop(self, body: StopRequest) -> StopView:
@@ -149,7 +153,7 @@ class ControlService:
         return self._stop_view() or StopView(reason=body.reason, confirmed=False)
 
     def restart(self, body: RestartRequest) -> Info:
-        self._post(ev.RestartAsked())
+        self._post(ev.RestartAsked(body.restarted_at))
         return self.info()
 
     def attempt(self, body: Member, connected: Callable[[], bool]) -> Command:

@@ -14,6 +14,8 @@ from ultrathink_trainer.runtime import stacks
 TRANSIENT_CODES = frozenset({"UTK0305", "UTK0306", "UTK0308", "UTK0315", "UTK0316"})
 """Refusals of the store that another attempt may not meet again."""
 _CAUSE_BY_RANGE = {"UTK02": Cause.DATA_ERROR, "UTK03": Cause.STORE_ERROR}
+RESTARTED_AT = "restartedAt"
+"""Where START says which restart it answers."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Failure:
     """Of a run that was not finite: the data to go around."""
     problem: Problem | None = None
     """Set: the job ends with it, no attempt follows."""
+
+
+def is_answered(restarted_at: str | None, epochs: Sequence[Epoch]) -> bool:
+    """By the ledger, so that a supervisor that hears of an old restart does not do it again."""
+    return restarted_at is None or any(epoch.start.detail.get(RESTARTED_AT) == restarted_at for epoch in epochs)
 
 
 def deposed(epoch: int) -> Problem:

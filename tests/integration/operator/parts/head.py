@@ -27,6 +27,7 @@ class Head:
         self._token = protocol.token(key, uid, protocol.CONTROL_TOKEN)
         self.progress = Progress(uid=uid, cluster=cluster, generation=1, incarnation=self.ip, state="starting")
         self.asked = self.stops = 0
+        self.told: dict[str, Any] = {}
         self.confirms = True
         self.spec_effect: Any = "inPlace"
 
@@ -104,6 +105,7 @@ class Head:
             self._say(state="stopping", stop=StopView(reason=request.reason, confirmed=self.confirms))
             return 200, self.progress.dump()
         if path == protocol.SPEC_PATH:
+            self.told = body
             change = SpecChange.model_validate(body)
             if self.spec_effect != "newCluster":
                 self._say(generation=change.generation)

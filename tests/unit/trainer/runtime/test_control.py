@@ -157,8 +157,12 @@ def test_the_budget_changes_in_place_and_the_model_does_not(control: Control) ->
     answer = control.client().post(protocol.SPEC_PATH, change)
     assert answer == {"generation": 2, "effect": "inPlace"}
     assert any(isinstance(e, Limited) and e.limits.most == 1 for e in control.events)
-    wider = protocol.SpecChange(generation=3, spec={**spec, "workers": {"count": 4}})
-    assert control.client().post(protocol.SPEC_PATH, wider) == {"generation": 2, "effect": "newCluster"}
+    asked = {**spec, "restartedAt": "2026-01-02T00:00:00Z"}
+    answer = control.client().post(protocol.SPEC_PATH, protocol.SpecChange(generation=3, spec=asked))
+    assert answer == {"generation": 3, "effect": "inPlace"}
+    assert control.events[-1] == ev.RestartAsked("2026-01-02T00:00:00Z")
+    wider = protocol.SpecChange(generation=4, spec={**spec, "workers": {"count": 4}})
+    assert control.client().post(protocol.SPEC_PATH, wider) == {"generation": 3, "effect": "newCluster"}
 
 
 def test_tokens_are_read_from_files(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ EVENTS = st.one_of(
     st.builds(ev.Left, st.integers(0, 3).map(lambda n: f"worker-{n}")),
     st.just(ev.DriverLost()),
     st.builds(ev.StopAsked, st.just(Cause.DRAINED), st.sampled_from(["w-0", "w-1"])),
-    st.just(ev.RestartAsked()),
+    st.just(ev.RestartAsked("2026-01-01T00:00:01Z")),
     st.just(ev.Tick()),
     st.just(ev.Hung(40.0, 30.0)),
     st.builds(

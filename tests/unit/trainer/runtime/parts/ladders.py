@@ -6,6 +6,7 @@ from ultrathink_store import CheckpointRef, End, Epoch, Start
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor.attempt import Limits, State
 from ultrathink_trainer.supervisor.ladder import Ladder
+from ultrathink_trainer.supervisor.verdict import RESTARTED_AT
 
 NOW = "2026-01-01T00:00:00.000Z"
 LIMITS = Limits(most=8, most_without_progress=3, grace=60.0)
@@ -43,7 +44,13 @@ class Bench:
                 given_orders.append(order)
                 match order:
                     case ev.TakeEpoch():
-                        start = Start(epoch=order.number, parent=self.newest, cause=order.cause, created_at=NOW)
+                        start = Start(
+                            epoch=order.number,
+                            parent=self.newest,
+                            cause=order.cause,
+                            created_at=NOW,
+                            detail={**order.detail, RESTARTED_AT: order.restarted_at},
+                        )
                         self.epochs.append(Epoch(number=order.number, start=start))
                         pending.append(ev.EpochTaken(start))
                     case ev.EndEpoch():

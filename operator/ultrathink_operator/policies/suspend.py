@@ -1,0 +1,109 @@
+"""Two-phase suspension, and its end without return: save, then give back; going on later means another cluster."""
+
+import json
+from typing import Literal
+
+from ultrathink_api.status import ConditionType
+from ultrathink_operator.actions import Action, Finding, Said, Stop
+from ultrathink_operator.observe import Observed, seconds
+from ultrathink_operator.policies import cluster, completion, deletion, nodes
+from ultrathink_operator.policies.admission import grace_seconds
+from ultrathink_operator.policies.progress import answer, copied
+from ultrathink_operator.policies.writing import timestamp
+
+SUSPENDING, CANCELLING, SUSPENDED, RESUMED = "Suspending", "Cancelling", "Suspended", "Resumed"
+STOPPED: tuple[ConditionType, ...] = ("Running", "Progressing")
+LOOK_AGAIN_S = 1.0
+CHECK_S = 60.0
+
+
+def follow(seen: Observed, now: float) -> Finding | None:
+    """One step towards or back from rest; None for a job that is to live, and does."""
+    cancelled, suspended = _asked(seen, "cancel"), _asked(seen, "suspend")
+    since = seconds(seen.job.status.suspended_at)
+    if not cancelled and not suspended and since is None:
+        return None
+    began = now if since is None else since
+    if not deletion.saved(seen, now, began, grace_seconds(seen)):
+        return _saving(seen, now, began, CANCELLING if cancelled else SUSPENDING)
+    if cancelled:
+        return _cancel(seen, now)
+    return _rest(seen, now, began) if suspended else _resume(seen)
+
+
+def _asked(seen: Observed, word: str) -> bool:
+    """The spec's own word, whatever else is wrong with it."""
+    return json.loads(seen.job.spec).get(word) is True
+
+
+def _saving(seen: Observed, now: float, began: float, reason: str) -> Finding:
+    """The first phase. Once begun it is ended: a supervisor that was told to stop trains no more."""
+    said = answer(seen)
+    stop: tuple[Action, ...] = () if said and said.stop else (Stop(float(grace_seconds(seen))),)
+    return Finding(
+        actions=(*stop, *nodes.force(seen, now).actions),
+        conditions=_at_rest("False", reason, "saving a checkpoint before the pods go"),
+        status={**copied(said), "suspended_at": timestamp(began)},
+        wake_after=LOOK_AGAIN_S,
+    )
+
+
+def _rest(seen: Observed, now: float, began: float) -> Finding:
+    """The second phase: everything goes, and only then the job is suspended."""
+    going = [action for number in seen.numbers for action in cluster.dismantle(seen, number)]
+    status = {**copied(answer(seen)), "suspended_at": timestamp(began), **completion.released(seen)}
+    if seen.sets or seen.services or seen.pods:
+        return Finding(
+            actions=(*going, *nodes.force(seen, now).actions),
+            conditions=_at_rest("False", SUSPENDING, f"{_kept(seen)}; the pods are going"),
+            status=status,
+            wake_after=LOOK_AGAIN_S,
+        )
+    message = f"{_kept(seen)}; to go on: utk resume {seen.job.meta.name}"
+    return Finding(
+        actions=completion.let_go(seen),
+        conditions=_at_rest("True", SUSPENDED, message),
+        status=status,
+        wake_after=CHECK_S,
+    )
+
+
+def _resume(seen: Observed) -> Finding:
+    """On a new cluster; what is left of the old one is cleared away as every lower number is."""
+    back = Said("Suspended", "False", RESUMED)
+    if seen.number == 0:
+        return Finding(conditions=(back,), status={"suspended_at": None}, wake_after=0.0)
+    next_one = cluster.intend(seen.number + 1, RESUMED, f"cluster {seen.number + 1} is being made to go on")
+    return Finding(
+        actions=next_one.actions,
+        conditions=(*next_one.conditions, back),
+        status={**next_one.status, "suspended_at": None},
+    )
+
+
+def _cancel(seen: Observed, now: float) -> Finding:
+    message = f"cancelled by its owner; {_kept(seen)}"
+    return Finding(
+        actions=completion.let_go(seen),
+        conditions=(
+            Said("Failed", "True", completion.CANCELLED, message),
+            *_at_rest("False", completion.CANCELLED, message),
+        ),
+        status={**copied(answer(seen)), "ended_at": timestamp(now), "suspended_at": None},
+    )
+
+
+def _at_rest(status: Literal["True", "False"], reason: str, message: str) -> tuple[Said, ...]:
+    return (
+        Said("Suspended", status, reason, message),
+        *(Said(kind, "False", reason, message) for kind in STOPPED),
+        Said("Degraded", "False", reason),
+        *((Said("Scheduled", "False", reason),) if reason == SUSPENDED else ()),
+    )
+
+
+def _kept(seen: Observed) -> str:
+    said, stored = answer(seen), seen.job.status.checkpoint
+    step = said.stop.step if said and said.stop and said.stop.confirmed else None
+    newest = step if step is not None else stored.step if stored else None
+    return "there is no checkpoint yet" if newest is None else f"the newest checkpoint is that of step {newest}"
