@@ -19,6 +19,8 @@ WATCH_SILENCE_S = 70.0
 """The API server sends a bookmark about every minute; a watch silent for longer hangs on a dead connection."""
 RETRY_AFTER_S = 1.0
 """For a server that says 429 and not for how long."""
+UNLIMITED = 0
+"""As aiohttp says it; what bounds the requests is the limiter."""
 APPLY = "application/apply-patch+yaml"
 
 Json = dict[str, Any]
@@ -37,6 +39,8 @@ class Api:
     """A thin layer over the official client, which brings TLS and login."""
 
     def __init__(self, configuration: Configuration, limiter: Limiter, clock: ServerClock, count: Counter) -> None:
+        # Each kind of each namespace holds a connection for its watch: a pool with an end would starve the writes.
+        configuration.connection_pool_maxsize = UNLIMITED
         self._client: Any = ApiClient(configuration)
         self._limiter, self._clock, self._count = limiter, clock, count
 

@@ -25,6 +25,7 @@ def test_a_suspended_job_saves_gives_all_back_and_goes_on_on_the_next_cluster(
     phase_is(place, "nap", "Suspending")
     eventually(lambda: head.stops > 0)
     assert place.sets() == ["nap-1-head", "nap-1-worker"]
+    head.commit(21)
     head.confirm(step=21)
     phase_is(place, "nap", "Suspended")
     assert place.children() == [f"Secret/nap-1-{uid}"]
