@@ -58,6 +58,17 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Nudge:
+    """Touch a StatefulSet that the quota refuses, so that its controller tries again before its back-off ends."""
+
+    name: str
+    uid: str
+    version: str
+    replicas: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class ForceDelete:
     """Delete a pod whose node is lost, after a fresh look at it."""
 
@@ -88,7 +99,20 @@ class SendSpec:
     spec: str
 
 
-Action = Hold | Release | Create | CreateTokens | Delete | DeleteRest | Scale | ForceDelete | Explain | Stop | SendSpec
+Action = (
+    Hold
+    | Release
+    | Create
+    | CreateTokens
+    | Delete
+    | DeleteRest
+    | Scale
+    | Nudge
+    | ForceDelete
+    | Explain
+    | Stop
+    | SendSpec
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ultrathink_operator.actions import (
     Explain,
     ForceDelete,
     Hold,
+    Nudge,
     Release,
     Scale,
     SendSpec,
@@ -24,7 +25,7 @@ from ultrathink_operator.actions import (
 from ultrathink_operator.client import Api, ApiError, Json
 from ultrathink_operator.explain import Explainer
 from ultrathink_operator.kinds import Resource
-from ultrathink_operator.observe import JobView, Trouble, meta_of, pod_view
+from ultrathink_operator.observe import NUDGED_ANNOTATION, JobView, Trouble, meta_of, pod_view
 from ultrathink_operator.policies import nodes
 from ultrathink_operator.progress import Supervisors
 from ultrathink_operator.reflect import misconfigured
@@ -86,6 +87,8 @@ class Applier:
                 await self._delete_rest(job, number)
             case Scale(name, target, version, replicas):
                 await self._scale(namespace, name, target, version, replicas)
+            case Nudge(name, target, version, replicas, at):
+                await self._scale(namespace, name, target, version, replicas, {NUDGED_ANNOTATION: at})
             case ForceDelete(name, target):
                 await self._force_delete(namespace, name, target)
             case Explain(target):
@@ -184,12 +187,15 @@ class Applier:
             if found.owner == job.meta.uid:
                 await self._delete(resource, namespace, name, found.uid)
 
-    async def _scale(self, namespace: str, name: str, uid: str, version: str, replicas: int) -> None:
+    async def _scale(
+        self, namespace: str, name: str, uid: str, version: str, replicas: int, annotations: Json | None = None
+    ) -> None:
         resource = kinds.STATEFUL_SET
+        metadata = {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": version}
         manifest = {
             "apiVersion": resource.version,
             "kind": resource.kind,
-            "metadata": {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": version},
+            "metadata": {**metadata, **({"annotations": annotations} if annotations else {})},
             "spec": {"replicas": replicas},
         }
         try:

@@ -17,6 +17,10 @@ WORKERS_ANNOTATION = "ultrathink.io/workers"
 """Workers that a cluster was rendered with; a change of the spec does not change a cluster."""
 
 
+NUDGED_ANNOTATION = "ultrathink.io/nudged-at"
+"""When a set that the quota refuses was touched last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Meta:
     """Who an object is, and whose."""
@@ -79,6 +83,8 @@ class SetView:
     replicas: int
     pods: int
     workers: int
+    nudged_at: float | None = None
+    """When it was touched last to make its controller try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +254,14 @@ def runtime_view(raw: Mapping[str, Any]) -> RuntimeView:
 
 
 def set_view(raw: Mapping[str, Any]) -> SetView:
-    workers = (raw["metadata"].get("annotations") or {}).get(WORKERS_ANNOTATION, "")
+    annotations = raw["metadata"].get("annotations") or {}
+    workers = annotations.get(WORKERS_ANNOTATION, "")
     return SetView(
         meta=meta_of(raw),
         replicas=raw["spec"].get("replicas", 1),
         pods=(raw.get("status") or {}).get("replicas", 0),
         workers=int(workers) if workers.isdecimal() else 0,
+        nudged_at=_moment(annotations.get(NUDGED_ANNOTATION)),
     )
 
 
@@ -293,6 +301,14 @@ def explanation(raw: Mapping[str, Any]) -> Explanation:
 def seconds(text: str | None) -> float | None:
     """A timestamp of the API server as seconds since the epoch."""
     return datetime.fromisoformat(text).timestamp() if text else None
+
+
+def _moment(text: str | None) -> float | None:
+    """A timestamp that anybody may have written: what is none counts as none."""
+    try:
+        return seconds(text)
+    except ValueError:
+        return None
 
 
 def _words(raw: Mapping[str, Any] | None) -> Words | None:

@@ -228,7 +228,9 @@ class Reflector:
 
 def misconfigured(verb: str, plural: str, group: str, message: str) -> Trouble:
     """What a person must give the operator's account."""
-    fix = f"let the operator's ServiceAccount {verb} {plural}{f'.{group}' if group else ''}; the chart's Role does"
+    verbs = ", ".join(f'"{one}"' for one in verb.split(" and "))
+    rule = f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: [{verbs}]}}'
+    fix = f"helm upgrade brings the chart's Role back; or add to the rules of the operator's Role: {rule}"
     return Trouble("OperatorMisconfigured", f"may not {verb} {plural}: {message} (fix: {fix})"[:2048])
 
 

@@ -4,14 +4,19 @@ from collections.abc import Iterable
 
 from ultrathink_api import names
 from ultrathink_api.status import WorkersStatus
-from ultrathink_operator.actions import Action, Explain, Finding, Said
+from ultrathink_operator.actions import Action, Explain, Finding, Nudge, Said
 from ultrathink_operator.observe import Observed, PodView, SetView, Words
+from ultrathink_operator.policies.cluster import is_ours
+from ultrathink_operator.policies.writing import timestamp
 
 UNHAPPY_S = 5.0
 """Patience before Events are asked for: most pods start within it."""
 LOOK_AGAIN_S = 5.0
+NUDGE_EVERY_S = 30.0
+"""The StatefulSet's controller backs off to 16 minutes; a quota that was raised should be noticed sooner."""
 
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+IMAGE_FIX = "build and push it with make images REGISTRY=..., or name one that nodes can pull in the runtime's image"
 CRASH_REASON = "CrashLoopBackOff"
 MOUNT_EVENTS = frozenset({"FailedMount", "FailedAttachVolume"})
 CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError"})
@@ -37,7 +42,7 @@ def report(seen: Observed, now: float) -> Finding:
         said = Said("Scheduled", "False", why.reason, _told(name, why, desired - len(running), desired))
     else:
         said = Said("Scheduled", "False", "Placing", f"{len(running)} of {desired} pods run")
-    unhappy = _unhappy(sets, pods, now)
+    unhappy = [*_unhappy(sets, pods, now), *_nudges(seen, sets, now)]
     wake = LOOK_AGAIN_S if desired > len(running) else None
     return Finding(actions=tuple(unhappy), conditions=(said,), status=status, wake_after=wake)
 
@@ -79,7 +84,8 @@ def _why(seen: Observed, pod: PodView) -> Words | None:
     if pod.unscheduled:
         return Words("Unschedulable", pod.unscheduled.message)
     if pod.waiting and pod.waiting.reason in IMAGE_REASONS:
-        return Words("ImagePullError", f"image {pod.image}: {pod.waiting.message or pod.waiting.reason}")
+        said = pod.waiting.message or pod.waiting.reason
+        return Words("ImagePullError", f"image {pod.image}: {said} (fix: {IMAGE_FIX})")
     if pod.waiting and pod.waiting.reason in CONFIG_REASONS:
         return Words("FailedMount", f"{pod.waiting.reason}: {pod.waiting.message}")
     mounts = [e for e in seen.explained(pod.meta.uid) if e.words.reason in MOUNT_EVENTS]
@@ -93,6 +99,15 @@ def _crash(pod: PodView) -> Words | None:
         return None
     last = f"{pod.ended.reason}, {pod.ended.message}" if pod.ended else pod.waiting.message
     return Words("CrashLoop", f"its first process ends again and again: {last}")
+
+
+def _nudges(seen: Observed, sets: list[SetView], now: float) -> Iterable[Action]:
+    """A refusal by quota is tried again soon, and not as an endless fight."""
+    refused = {name for name, why in _of_sets(seen, sets) if why.reason == "QuotaExceeded"}
+    for one in sets:
+        last = max(one.nudged_at or 0.0, one.meta.created_at)
+        if one.meta.name in refused and is_ours(seen, one.meta.owner) and now - last >= NUDGE_EVERY_S:
+            yield Nudge(one.meta.name, one.meta.uid, one.meta.version, one.replicas, timestamp(now))
 
 
 def _unhappy(sets: list[SetView], pods: list[PodView], now: float) -> Iterable[Action]:

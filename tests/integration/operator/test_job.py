@@ -106,6 +106,37 @@ def test_a_quota_is_quoted(place: Place, operator: OperatorProcess) -> None:
     assert "limited: pods=1" in place.status("many")["message"]
 
 
+@pytest.mark.fault("F31")
+def test_an_image_that_cannot_be_pulled_is_named_with_a_fix(place: Place, operator: OperatorProcess) -> None:
+    place.submit("imageless")
+    eventually(lambda: len(place.pods()) == 3)
+    waiting = {"reason": "ErrImagePull", "message": 'rpc error: "registry.example/trainer:1": not found'}
+    container = {"name": "trainer", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
+    status = {"phase": "Pending", "containerStatuses": [{**container, "state": {"waiting": waiting}}]}
+    place.patch_pod("imageless-1-head-0", status)
+    eventually(
+        lambda: place.status("imageless").get("reason") == "ImagePullError", says=lambda: place.status("imageless")
+    )
+    said = place.status("imageless")
+    assert "registry.example/trainer:1" in said["message"] and "make images" in said["message"]
+    assert "attempt" not in said
+
+
+@pytest.mark.fault("F32")
+def test_a_missing_secret_is_told_from_events_alone(place: Place, operator: OperatorProcess) -> None:
+    place.submit("secretless")
+    eventually(lambda: len(place.pods()) == 3)
+    pod = place.pods()[0]
+    about = {"kind": "Pod", "name": pod.metadata.name, "namespace": place.namespace, "uid": pod.metadata.uid}
+    words = 'MountVolume.SetUp failed for volume "storage": secret "s3" not found'
+    event = {"metadata": {"name": "mount"}, "involvedObject": about, "type": "Warning", "reason": "FailedMount"}
+    place.core.create_namespaced_event(place.namespace, {**event, "message": words})
+    eventually(
+        lambda: place.status("secretless").get("reason") == "FailedMount", says=lambda: place.status("secretless")
+    )
+    assert words in place.status("secretless")["message"]
+
+
 def test_what_only_the_planner_can_refuse_is_told_with_code_and_fix(place: Place, operator: OperatorProcess) -> None:
     place.submit("odd", training={"steps": 20, "globalBatchTokens": 2049})
     eventually(lambda: place.condition("odd", "Valid").get("status") == "False", says=lambda: place.status("odd"))
@@ -142,6 +173,7 @@ def test_a_lost_head_recovers_on_the_same_cluster(place: Place, operator: Operat
     assert place.status("phoenix")["attempt"]["number"] == 2
 
 
+@pytest.mark.fault("F22")
 def test_a_foreign_object_is_never_adopted(place: Place, operator: OperatorProcess) -> None:
     foreign = {"metadata": {"name": "mine-1"}, "spec": {"clusterIP": "None", "selector": {"app": "mine"}}}
     uid = place.core.create_namespaced_service(place.namespace, foreign).metadata.uid

@@ -16,6 +16,7 @@ from ultrathink_api.status import AttemptStatus, JobStatus, ProgressStatus, Rest
 from ultrathink_operator import actions as do
 from ultrathink_operator.decide import Decision, decide
 from ultrathink_operator.observe import (
+    NUDGED_ANNOTATION,
     Explanation,
     House,
     Observed,
@@ -239,6 +240,10 @@ class Cluster:
                 found = self.objects["StatefulSet", name]
                 assert found["metadata"]["uid"] == uid
                 found["spec"]["replicas"] = replicas
+            case do.Nudge(name, uid, _, replicas, at):
+                found = self.objects["StatefulSet", name]
+                assert found["metadata"]["uid"] == uid and found["spec"]["replicas"] == replicas
+                found["metadata"].setdefault("annotations", {})[NUDGED_ANNOTATION] = at
             case do.ForceDelete(name, uid):
                 pod = self.objects["Pod", name]
                 assert pod["metadata"]["uid"] == uid

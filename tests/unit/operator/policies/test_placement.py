@@ -39,6 +39,7 @@ def test_kubelet_is_quoted_about_an_image_with_its_name(reason: str) -> None:
     assert cluster.condition("Scheduled") == ("False", "ImagePullError")
     assert cluster.status.message is not None
     assert "image registry.example/trainer:1: not found" in cluster.status.message
+    assert "make images" in cluster.status.message
 
 
 def test_a_mount_that_fails_is_known_from_events_alone() -> None:
@@ -61,6 +62,26 @@ def test_a_quota_is_quoted_and_the_job_is_queued() -> None:
     assert status is not None
     assert (status.phase, status.reason) == ("Queued", "QuotaExceeded")
     assert status.message is not None and "used: cpu=4, limited: cpu=4" in status.message
+
+
+def test_a_set_that_the_quota_refuses_is_touched_every_half_minute() -> None:
+    cluster = placed()
+    for name in ("q-1-worker-0", "q-1-worker-1"):
+        del cluster.objects["Pod", name]
+    cluster.objects["StatefulSet", "q-1-worker"]["status"] = {"replicas": 0}
+    cluster.explain("StatefulSet", "q-1-worker", "FailedCreate", "exceeded quota: team, used: pods=1, limited: pods=1")
+    assert nudges(cluster) == []
+    cluster.now += 30
+    (nudge,) = nudges(cluster)
+    assert (nudge.name, nudge.replicas) == ("q-1-worker", 2)
+    cluster.act(nudge)
+    assert nudges(cluster) == []
+    cluster.now += 30
+    assert [n.name for n in nudges(cluster)] == ["q-1-worker"]
+
+
+def nudges(cluster: Cluster) -> list[do.Nudge]:
+    return [a for a in cluster.decide().actions if isinstance(a, do.Nudge)]
 
 
 def test_a_process_that_ends_again_and_again_is_told_with_its_last_end() -> None:
