@@ -14,6 +14,7 @@ from ultrathink_api.sections.health import HealthSpec
 from ultrathink_api.sections.model import ModelSpec
 from ultrathink_api.sections.parallelism import ParallelismSpec
 from ultrathink_api.sections.restart import RestartSpec
+from ultrathink_api.sections.time_limits import CleanupSpec, DeadlinesSpec
 from ultrathink_api.sections.training import TrainingSpec
 from ultrathink_api.sections.workers import WorkersSpec
 from ultrathink_api.status import JobStatus
@@ -93,6 +94,14 @@ class JobSpec(Section):
         effect="inPlace",
         pattern=TIME,
         max_length=40,
+    )
+    deadlines: DeadlinesSpec = setting(
+        "How long the job may wait and run. Default: no limits.", effect="inPlace", default=DeadlinesSpec
+    )
+    cleanup: CleanupSpec = setting(
+        "How long what the job leaves behind stays. Default: pods of a failed job for 5 minutes.",
+        effect="inPlace",
+        default=CleanupSpec,
     )
 
 

@@ -1,5 +1,6 @@
 """How a job ends, and what is left of it: the supervisor's outcome is copied, then its cluster is taken down."""
 
+import json
 from typing import Any
 
 from ultrathink_api import names
@@ -64,7 +65,11 @@ def _keep(seen: Observed) -> float:
     status = seen.job.status
     if status.reason == CANCELLED:
         return 0.0
-    return KEEP_AFTER_SUCCESS_S if status.phase == "Succeeded" else KEEP_AFTER_FAILURE_S
+    if status.phase == "Succeeded":
+        return KEEP_AFTER_SUCCESS_S
+    cleanup = json.loads(seen.job.spec).get("cleanup")
+    minutes = cleanup.get("keepClusterOnFailureMinutes") if isinstance(cleanup, dict) else None
+    return 60.0 * minutes if isinstance(minutes, int | float) else KEEP_AFTER_FAILURE_S
 
 
 def released(seen: Observed) -> dict[str, WorkersStatus]:

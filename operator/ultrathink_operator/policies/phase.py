@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ultrathink_api.status import Condition, JobStatus, Phase
 
-LEAVING = frozenset({"Deleting", "Suspending", "Cancelling"})
+LEAVING = frozenset({"Deleting", "Suspending", "Cancelling", "DeadlineExceeded"})
 
 Conditions = Mapping[str, Condition]
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 from ultrathink_api.status import ConditionType
 from ultrathink_operator.actions import Action, Finding, Said, Stop
-from ultrathink_operator.observe import Observed, seconds
-from ultrathink_operator.policies import cluster, completion, deletion, nodes
+from ultrathink_operator.observe import Observed, Words, seconds
+from ultrathink_operator.policies import cluster, completion, deadline, deletion, nodes
 from ultrathink_operator.policies.admission import grace_seconds
 from ultrathink_operator.policies.progress import answer, copied
 from ultrathink_operator.policies.writing import timestamp
@@ -19,16 +19,28 @@ CHECK_S = 60.0
 
 def follow(seen: Observed, now: float) -> Finding | None:
     """One step towards or back from rest; None for a job that is to live, and does."""
-    cancelled, suspended = _asked(seen, "cancel"), _asked(seen, "suspend")
+    ends, suspended = _ends(seen, now), _asked(seen, "suspend")
     since = seconds(seen.job.status.suspended_at)
-    if not cancelled and not suspended and since is None:
+    if ends is None and not suspended and since is None:
         return None
     began = now if since is None else since
     if not deletion.saved(seen, now, began, grace_seconds(seen)):
-        return _saving(seen, now, began, CANCELLING if cancelled else SUSPENDING)
-    if cancelled:
-        return _cancel(seen, now)
+        reason = SUSPENDING if ends is None else CANCELLING if ends.reason == completion.CANCELLED else ends.reason
+        return _saving(seen, now, began, reason)
+    if ends is not None:
+        return _end(seen, now, ends)
     return _rest(seen, now, began) if suspended else _resume(seen)
+
+
+def _ends(seen: Observed, now: float) -> Words | None:
+    """Why the job is to end without being done: its owner's word, or a deadline, which a suspended job has none of."""
+    if _asked(seen, "cancel"):
+        return Words(completion.CANCELLED, "cancelled by its owner")
+    resting = seen.job.status.condition("Suspended")
+    if seen.number == 0 or _asked(seen, "suspend") or (resting is not None and resting.status == "True"):
+        return None
+    over = deadline.nearest(seen, now)
+    return Words(deadline.EXCEEDED, over.message) if over is not None and now >= over.at else None
 
 
 def _asked(seen: Observed, word: str) -> bool:
@@ -81,13 +93,13 @@ def _resume(seen: Observed) -> Finding:
     )
 
 
-def _cancel(seen: Observed, now: float) -> Finding:
-    message = f"cancelled by its owner; {_kept(seen)}"
+def _end(seen: Observed, now: float, why: Words) -> Finding:
+    message = f"{why.message}; {_kept(seen)}"
     return Finding(
         actions=completion.let_go(seen),
         conditions=(
-            Said("Failed", "True", completion.CANCELLED, message),
-            *_at_rest("False", completion.CANCELLED, message),
+            Said("Failed", "True", why.reason, message),
+            *_at_rest("False", why.reason, message),
         ),
         status={**copied(answer(seen)), "ended_at": timestamp(now), "suspended_at": None},
     )

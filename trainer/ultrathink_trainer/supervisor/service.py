@@ -29,7 +29,7 @@ from ultrathink_trainer.supervisor.attempt import State as LadderState
 from ultrathink_trainer.supervisor.gate import Gate
 from ultrathink_trainer.supervisor.ladder import Ladder
 
-IN_PLACE = ("restart", "health", "resume", "suspend", "cancel", "restarted_at")
+IN_PLACE = ("restart", "health", "resume", "suspend", "cancel", "restarted_at", "deadlines", "cleanup")
 """Sections of the spec whose change needs no new rank."""
 CONFIRMED = frozenset({LadderState.STOPPED, LadderState.ENDED})
 

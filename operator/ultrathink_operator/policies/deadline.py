@@ -1,0 +1,74 @@
+"""Deadlines of a job: over all its attempts, by what its status keeps, so that a restart begins none of them anew."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ultrathink_operator.observe import Observed, seconds
+
+EXCEEDED = "DeadlineExceeded"
+MINUTE_S, HOUR_S, DAY_S = 60.0, 3_600.0, 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a limit is reached, and what to say then."""
+
+    at: float
+    message: str
+
+
+def nearest(seen: Observed, now: float) -> Deadline | None:
+    """The limit that is reached first, if nothing changes meanwhile."""
+    said = json.loads(seen.job.spec).get("deadlines")
+    limits: dict[str, Any] = said if isinstance(said, dict) else {}
+    found = [
+        one
+        for one in (
+            _queue(seen, _number(limits, "queueHours")),
+            _start(seen, _number(limits, "startMinutes")),
+            _active(seen, _number(limits, "activeDays"), now),
+        )
+        if one is not None
+    ]
+    return min(found, key=lambda one: one.at, default=None)
+
+
+def _number(limits: dict[str, Any], name: str) -> float | None:
+    """A limit as the spec says it, whatever else is wrong with the spec."""
+    value = limits.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _queue(seen: Observed, hours: float | None) -> Deadline | None:
+    status = seen.job.status
+    scheduled, resumed = status.condition("Scheduled"), status.condition("Suspended")
+    if hours is None or scheduled is None or scheduled.status == "True" or _has_run_here(seen):
+        return None
+    began = max(seconds(status.started_at) or 0.0, (resumed and seconds(resumed.last_transition_time)) or 0.0)
+    why = f": {scheduled.message}" if scheduled.message else ""
+    return Deadline(began + hours * HOUR_S, f"its pods did not run within deadlines.queueHours {hours:g}{why}")
+
+
+def _start(seen: Observed, minutes: float | None) -> Deadline | None:
+    status = seen.job.status
+    scheduled = status.condition("Scheduled")
+    stepped = status.progress is not None and status.progress.step > 0
+    if minutes is None or stepped or scheduled is None or scheduled.status != "True":
+        return None
+    began = seconds(scheduled.last_transition_time) or 0.0
+    return Deadline(began + minutes * MINUTE_S, f"no step was made within deadlines.startMinutes {minutes:g}")
+
+
+def _active(seen: Observed, days: float | None, now: float) -> Deadline | None:
+    """Time with pods is the supervisor's account, which it carries over attempts, heads and clusters."""
+    goodput = seen.job.status.goodput
+    if days is None or goodput is None:
+        return None
+    active = sum(amount for bucket, amount in goodput.seconds.items() if bucket != "queue")
+    return Deadline(now + days * DAY_S - active, f"it was active for deadlines.activeDays {days:g}")
+
+
+def _has_run_here(seen: Observed) -> bool:
+    attempt = seen.job.status.attempt
+    return attempt is not None and attempt.cluster == seen.number

@@ -1,0 +1,92 @@
+"""Deadlines end a job that waits or runs too long, whoever was started anew meanwhile."""
+
+from typing import Any
+
+from ultrathink_api.status import GoodputStatus
+from ultrathink_operator import actions as do
+from ultrathink_operator.policies.writing import PROGRESS_EVERY_S
+from unit.operator.parts.cluster import SPEC, Cluster, running
+
+
+def job(**deadlines: Any) -> Cluster:
+    cluster = Cluster(spec={**SPEC, "deadlines": deadlines})
+    cluster.settle()
+    return cluster
+
+
+def test_a_job_that_waits_too_long_for_its_pods_fails_with_the_last_word_about_them() -> None:
+    cluster = job(queueHours=2)
+    cluster.wait(2 * 3600 - 1)
+    assert cluster.status.phase == "Scheduling"
+    cluster.wait(2)
+    assert (cluster.status.phase, cluster.status.reason) == ("Failed", "DeadlineExceeded")
+    assert "deadlines.queueHours 2: 0 of 3 pods run" in (cluster.status.message or "")
+
+
+def test_a_suspension_is_no_waiting() -> None:
+    cluster = job(queueHours=2)
+    cluster.change_spec(suspend=True)
+    cluster.settle()
+    cluster.wait(10 * 3600)
+    assert cluster.status.phase == "Suspended"
+    cluster.change_spec(suspend=False)
+    cluster.settle()
+    cluster.wait(3600)
+    assert cluster.names("StatefulSet") == ["q-2-head", "q-2-worker"]
+    cluster.wait(3601)
+    assert cluster.status.reason == "DeadlineExceeded"
+
+
+def test_a_job_whose_pods_run_waits_no_longer() -> None:
+    cluster = job(queueHours=2)
+    cluster.run_pods()
+    cluster.settle()
+    cluster.wait(3 * 3600)
+    assert cluster.status.phase == "Starting"
+
+
+def test_a_job_that_makes_no_step_in_time_is_stopped_and_fails() -> None:
+    cluster = job(startMinutes=30)
+    cluster.run_pods()
+    cluster.supervise("starting", 0)
+    cluster.settle()
+    cluster.wait(1799)
+    assert cluster.status.phase == "Starting"
+    cluster.now += 2
+    assert do.Stop(grace_seconds=60.0) in cluster.step().actions
+    cluster.confirm_stop(step=0)
+    cluster.settle()
+    assert (cluster.status.phase, cluster.status.reason) == ("Failed", "DeadlineExceeded")
+
+
+def test_active_time_is_summed_over_all_attempts_and_the_job_saves_before_it_ends() -> None:
+    cluster = running(deadlines={"activeDays": 1})
+    cluster.attempt += 1
+    cluster.supervise("running", 60, goodput=GoodputStatus(ratio="0.9", seconds={"productive": 86_000.0}))
+    cluster.settle()
+    assert cluster.status.phase == "Running"
+    cluster.supervise(
+        "running", 70, goodput=GoodputStatus(ratio="0.9", seconds={"productive": 86_000.0, "other": 400.0})
+    )
+    cluster.wait(PROGRESS_EVERY_S)
+    assert (cluster.status.phase, cluster.status.reason) == ("Suspending", "DeadlineExceeded")
+    cluster.confirm_stop(step=70)
+    cluster.settle()
+    assert cluster.status.phase == "Failed"
+    assert "step 70" in (cluster.status.message or "")
+
+
+def test_without_deadlines_a_job_may_wait_for_ever() -> None:
+    cluster = job()
+    cluster.wait(10_000_000)
+    assert cluster.status.phase == "Scheduling"
+
+
+def test_the_pods_of_a_failed_job_stay_as_long_as_its_owner_says() -> None:
+    cluster = running(cleanup={"keepClusterOnFailureMinutes": 30})
+    cluster.end("Failed", "NoProgress", message="failed 3 times")
+    cluster.settle()
+    cluster.wait(1799)
+    assert cluster.names("StatefulSet")
+    cluster.wait(2)
+    assert not cluster.names("StatefulSet")
