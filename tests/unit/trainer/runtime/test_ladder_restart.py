@@ -1,7 +1,7 @@
 """A restart that the spec asks for, on the ladder: done once, whoever hears of it and however often."""
 
 from ultrathink_api.causes import Cause
-from ultrathink_store import Epoch, Start
+from ultrathink_store import End, Epoch, Start
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor.attempt import State
 from unit.trainer.runtime.parts.ladders import NOW, Bench, kinds
@@ -36,3 +36,16 @@ def test_a_restart_asked_for_before_an_attempt_began_needs_no_other() -> None:
     bench.ladder.restarted_at = ASKED
     bench.started()
     assert bench.send(ev.Tick()) == []
+
+
+def test_a_restart_still_goes_around_the_data_that_were_not_finite() -> None:
+    bench = Bench()
+    end = End(cause=Cause.NAN, rung="ranks", ended_at=NOW, detail={"rows": [4, 8]})
+    bench.epochs = [Epoch(number=1, start=Start(epoch=1, created_at=NOW), end=end)]
+    bench.started()
+    bench.send(ev.RestartAsked(ASKED))
+    bench.send(ev.Tick())
+    taken = next(order for order in bench.idle(0, 1) if isinstance(order, ev.TakeEpoch))
+    assert (taken.number, taken.cause, taken.restarted_at) == (3, Cause.SPEC_CHANGED, ASKED)
+    assert taken.detail["skips"] == [[4, 8]]
+    assert bench.ladder.budget.counted == 1, "the rollback, not the restart"

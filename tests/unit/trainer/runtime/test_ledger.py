@@ -27,8 +27,8 @@ class Ledger:
         self.thread.open()
         assert isinstance(self.said.get(timeout=10), ev.Opened)
 
-    def take(self, number: int) -> Any:
-        self.thread.take(ev.TakeEpoch(number, Cause.RANK_LOST), ())
+    def take(self, number: int, cause: Cause = Cause.RANK_LOST, **order: Any) -> Any:
+        self.thread.take(ev.TakeEpoch(number, cause, **order), ())
         return self.said.get(timeout=10)
 
 
@@ -67,3 +67,12 @@ def test_an_attempt_whose_answer_was_lost_with_the_store_is_not_somebody_elses(
     assert isinstance(mine.take(1), ev.EpochTaken)
     taken = mine.take(2)
     assert isinstance(taken, ev.EpochTaken) and taken.start.epoch == 3
+
+
+def test_a_restart_after_a_rollback_says_all_that_the_next_attempt_needs(begin: Callable[[], Ledger]) -> None:
+    mine, asked = begin(), "2026-01-02T00:00:00Z"
+    mine.take(1)
+    mine.take(2, Cause.NAN, detail={"skips": [[4, 8]]})
+    start = mine.take(3, Cause.SPEC_CHANGED, detail={"skips": [[4, 8]]}, restarted_at=asked).start
+    assert start.detail == {"skips": [[4, 8]], "memorySince": 2, "restartedAt": asked}
+    assert "restartedAt" not in mine.take(4, Cause.RANK_LOST).start.detail
