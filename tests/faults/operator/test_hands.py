@@ -85,7 +85,8 @@ async def test_replicas_changed_by_hand_are_put_right_without_a_fight(plane: Any
         replicas = lambda: one.world.get("statefulsets", "scaled-1-worker")["spec"]["replicas"]  # noqa: E731
         await one.world.until(lambda: replicas() == 2, "2 replicas again")
         await one.quiet(1.0)
-        assert len(one.writes("statefulsets", "PATCH")) == 1
+        taken = [call for call in one.writes("statefulsets", "PATCH") if call.status < 400]
+        assert len(taken) == 1, "what was refused met a write of the set's controller"
         one.check()
 
 

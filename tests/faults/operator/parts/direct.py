@@ -70,6 +70,8 @@ class Direct:
         query = {"watch": "true", "resourceVersion": version}
         timeout = aiohttp.ClientTimeout(total=None)
         async with self._session.get(path, params=query, timeout=timeout) as answer:
+            if answer.status >= 400:
+                raise Refused(answer.status, await answer.text())
             rest = b""
             async for chunk in answer.content.iter_any():
                 *whole, rest = (rest + chunk).split(b"\n")

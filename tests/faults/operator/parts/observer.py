@@ -11,11 +11,13 @@ from typing import Any, Self
 import aiohttp
 
 from faults.operator.parts import invariants
-from faults.operator.parts.direct import KINDS, Direct, Json, path
+from faults.operator.parts.direct import KINDS, Direct, Json, Refused, path
 
 Key = tuple[str, str]
 """Plural and name."""
 WAIT_S = 90.0
+BUSY = 429
+"""Said, too, while a CRD that was changed just now is served anew."""
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 PASSING = frozenset({"uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "deletionTimestamp"})
 
@@ -99,11 +101,14 @@ class Observer:
 
     async def _watch(self, plural: str, version: str) -> None:
         while True:
-            with suppress(aiohttp.ClientError):
+            try:
                 async for event in self._api.watch(path(self.namespace, plural), version):
                     assert event["type"] != "ERROR", event
                     version = event["object"]["metadata"]["resourceVersion"]
                     await self._take(plural, event["type"], event["object"])
+            except (aiohttp.ClientError, Refused) as error:
+                if isinstance(error, Refused) and error.status != BUSY:
+                    raise
             await asyncio.sleep(0.2)
 
     async def _take(self, plural: str, kind: str, new: Json) -> None:
