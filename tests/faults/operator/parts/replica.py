@@ -73,13 +73,13 @@ class Replica:
         command = [*self._before, sys.executable, str(Path(__file__).with_name("hasty.py"))]
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *command, env=self._environment | ports, stdout=output, stderr=output
+                *command, env=self._environment | ports, stdout=output, stderr=output, start_new_session=True
             )
 
     async def kill(self) -> None:
-        """As if the machine had gone."""
+        """As if the machine had gone, with whatever stands before the operator."""
         if self._process and self.alive:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             await self._process.wait()
 
     async def terminate(self) -> int:
