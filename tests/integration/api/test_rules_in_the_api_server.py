@@ -82,7 +82,7 @@ def test_the_api_server_agrees_about_a_started_job(
         ({"workers.gpu": 2}, 'unknown field "spec.workers.gpu"'),
         ({"training.steps": "200"}, "must be of type integer"),
         ({"workers.count": 0}, "should be greater than or equal to 1"),
-        ({"training.precision": "bf16"}, "supported values"),
+        ({"training.precision": "int4"}, "supported values"),
     ],
 )
 def test_the_schema_refuses_what_python_refuses(
