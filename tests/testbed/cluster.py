@@ -39,6 +39,7 @@ NODE_CONFIG = Path(__file__).parent / "node"
 PAUSE = f"{layout.REGISTRY}/pause:1"
 UP_S = 180.0  # about 8 on an idle machine
 DOWN_S = 20.0  # about 1
+KEPT_IMAGE_BYTES = 4 << 30
 SERVED = (layout.REGISTRY_PORT, layout.S3_PORT, layout.DNS_PORT)
 
 
@@ -107,8 +108,16 @@ class ProcessCluster:
         name = ref.removeprefix("localhost/")
         return Buildah().push(ref, f"{layout.REGISTRY}/{name}")
 
+    def _forget_images(self) -> None:
+        """Each change of a source pushes an image of gigabytes that nobody asks for again."""
+        blobs = (self.state / "registry").rglob("data")
+        if sum(blob.stat().st_size for blob in blobs) > KEPT_IMAGE_BYTES:
+            for name in layout.KEPT:
+                shutil.rmtree(self.state / name, ignore_errors=True)
+
     def _bring_up(self) -> None:
         packages.ensure(*SYSTEM)
+        self._forget_images()
         _refuse_where_the_network_is_taken()
         programs = {name: binary(name) for name in PROGRAMS} | {"etcd": binary("etcd")}
         programs["containerd"] = Path(packages.command("containerd"))

@@ -1,12 +1,14 @@
 """What builds and pushes images: Docker where its engine answers, buildah elsewhere, behind one small interface."""
 
+import fcntl
 import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from testbed import packages, paths
 from testbed.node import layout
@@ -20,6 +22,7 @@ PLAIN_HTTP = ("localhost", "127.0.0.1", layout.NODE_IP)
 NEAR = ("--tls-verify=false", "--compression-format", "zstd", "--compression-level", "1")
 ENGINE_ANSWERS_S = 10
 ERROR_CHARACTERS = 3000
+KEPT_IMAGES = 3
 
 
 class Engine(Protocol):
@@ -68,7 +71,10 @@ class Buildah:
             trusted = ["--volume", f"{CA_BUNDLE}:{CA_BUNDLE}:ro"]
         flags = [*self.ISOLATION, "--layers", *trusted, *_as_flags(passed)]
         ref = f"localhost/{tag.removeprefix('localhost/')}"
-        run(*self._command(), "bud", *flags, "--tag", ref, "--file", str(containerfile), str(context))
+        with self._lock() as mine:
+            fcntl.flock(mine, fcntl.LOCK_SH)
+            run(*self._command(), "bud", *flags, "--tag", ref, "--file", str(containerfile), str(context))
+            self._forget_older(ref.rpartition(":")[0], mine)
         return ref
 
     def build_from_scratch(self, ref: str, folder: Path) -> str:
@@ -84,6 +90,35 @@ class Buildah:
     def has(self, ref: str) -> bool:
         inspect = [*self._command(), "inspect", "--type=image", ref]
         return subprocess.run(inspect, capture_output=True, check=False).returncode == 0
+
+    def _forget_older(self, name: str, mine: IO[str]) -> None:
+        """All but the newest of a name, and layers that no image is made of: each change of a source makes gigabytes.
+
+        Left out while another build goes on, whose layers have no image yet.
+        """
+        try:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        listed = run(
+            *self._command(),
+            "images",
+            "--format",
+            "{{.CreatedAtRaw}} {{.Name}}:{{.Tag}}",
+            "--filter",
+            f"reference={name}",
+        )
+        refs = [line.split()[-1] for line in sorted(listed.splitlines(), reverse=True)]
+        for ref in refs[KEPT_IMAGES:]:
+            run(*self._command(), "rmi", ref)
+        run(*self._command(), "rmi", "--prune")
+
+    @contextmanager
+    def _lock(self) -> Iterator[IO[str]]:
+        file = paths.cache() / "buildah.lock"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("w") as mine:
+            yield mine
 
     def _command(self) -> Sequence[str]:
         # A store of our own: layers are kept in the cache, and the user's images are left alone.
