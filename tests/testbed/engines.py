@@ -92,10 +92,8 @@ class Buildah:
         return subprocess.run(inspect, capture_output=True, check=False).returncode == 0
 
     def _forget_older(self, name: str, mine: IO[str]) -> None:
-        """All but the newest of a name, and layers that no image is made of: each change of a source makes gigabytes.
-
-        Left out while another build goes on, whose layers have no image yet.
-        """
+        """All but the newest of a name, for each change of a source makes gigabytes; the layers of those stay, and
+        speed the next build up. Left out while another build goes on."""
         try:
             fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -109,9 +107,8 @@ class Buildah:
             f"reference={name}",
         )
         refs = [line.split()[-1] for line in sorted(listed.splitlines(), reverse=True)]
-        for ref in refs[KEPT_IMAGES:]:
-            run(*self._command(), "rmi", ref)
-        run(*self._command(), "rmi", "--prune")
+        if refs[KEPT_IMAGES:]:
+            run(*self._command(), "rmi", *refs[KEPT_IMAGES:])
 
     @contextmanager
     def _lock(self) -> Iterator[IO[str]]:
