@@ -48,7 +48,7 @@ faults: $(READY) ## the operator killed, lied to and cut off: a seeded tenth of 
 	$(RUN)/pytest tests/faults
 
 integration: $(READY) ## a real kube-apiserver, a real S3 server, real Ray
-	$(RUN)/pytest tests/integration tests/faults
+	$(RUN)/pytest tests/integration
 
 e2e: $(READY) ## a real cluster: operator from its chart, Ray pods, object store
 	$(RUN)/pytest e2e

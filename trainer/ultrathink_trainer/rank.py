@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import traceback
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -160,11 +160,8 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
 
 def _history(start: Start) -> History:
     """What the ledger said when this attempt began."""
-    failures, since = start.detail.get("failures"), start.detail.get("since")
-    if not isinstance(failures, int) or not isinstance(since, str):
-        return History()
-    seconds = datetime.fromisoformat(start.created_at) - datetime.fromisoformat(since)
-    return History(failures, max(0.0, seconds.total_seconds()))
+    failures, seconds = start.detail.get("failures"), start.detail.get("ranSeconds")
+    return History(failures, seconds) if isinstance(failures, int) and isinstance(seconds, float) else History()
 
 
 def _copies(assignment: Message, config: RunConfig, plan: Plan, start: Start, rank: int) -> Copies | None:

@@ -19,7 +19,7 @@ class History:
 
     failures: int = 0
     seconds: float = 0.0
-    """Since its first attempt began."""
+    """That its attempts took."""
 
 
 def interval(stall: float | None, history: History, *, nodes: int, running: float, most: float) -> float:

@@ -125,6 +125,14 @@ def micro_batch(epochs: Sequence[Epoch], *, rows: int, micro: int) -> int | None
     return micro
 
 
+def _seconds(epoch: Epoch) -> float:
+    """How long an attempt took; what lies between two, a suspension say, is nobody's."""
+    if epoch.end is None:
+        return 0.0
+    took = datetime.fromisoformat(epoch.end.ended_at) - datetime.fromisoformat(epoch.start.created_at)
+    return max(0.0, took.total_seconds())
+
+
 def carried(epochs: Sequence[Epoch], *, rows: int, micro: int) -> dict[str, Any]:
     """What the next attempt has to do otherwise than the plan says."""
     detail: dict[str, Any] = {}
@@ -135,7 +143,7 @@ def carried(epochs: Sequence[Epoch], *, rows: int, micro: int) -> dict[str, Any]
         detail["microBatchSequences"] = now
     causes = [epoch.end.cause for epoch in epochs if epoch.end]
     if failures := sum(cause is not None and cause not in FREE_CAUSES for cause in causes):
-        detail["failures"], detail["since"] = failures, epochs[0].start.created_at
+        detail["failures"], detail["ranSeconds"] = failures, sum(map(_seconds, epochs))
     return detail
 
 
