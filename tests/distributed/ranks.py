@@ -68,6 +68,7 @@ def _collect(receivers: list[Connection], until: float) -> list[Any]:
 
 def _rank(rank: int, count: int, meeting: str, work: Callable[[int], Any], sender: Connection) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)  # replaces the pool that the fork left behind, before autograd's threads race to do so
     try:
         dist.init_process_group(
             "gloo",
