@@ -9,13 +9,18 @@ from ultrathink_api.errors import Refused
 FORMATS = ("hf",)
 
 
-def evaluated(checkpoint: str, data: str, limit_tokens: int | None = None) -> dict[str, Any]:
-    """Loss, perplexity and number of labels of a model at a checkpoint's URI or at hf:DIR, on held-out data."""
+def evaluated(
+    checkpoint: str, data: str, limit_tokens: int | None = None, effort: float | None = None
+) -> dict[str, Any]:
+    """Loss, perplexity and number of labels of a model at a checkpoint's URI or at hf:DIR, on held-out data; with
+    adaptive compute also the effort, and the experts that a token used in a layer."""
     _need_trainer()
     from ultrathink_trainer.evaluate import evaluate
 
-    found = evaluate(checkpoint, data, limit_tokens)
-    return {"loss": found.loss, "perplexity": found.perplexity, "tokens": found.tokens}
+    found = evaluate(checkpoint, data, limit_tokens, effort=effort)
+    said = {"loss": found.loss, "perplexity": found.perplexity, "tokens": found.tokens}
+    adapted = {"effort": found.effort, "expertsPerToken": found.experts_per_token}
+    return said if found.effort is None else said | adapted
 
 
 def exported(uri: str, to: str, form: str = "hf") -> dict[str, Any]:
