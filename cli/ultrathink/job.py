@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import yaml
 
 from ultrathink import source as sources
+from ultrathink.models import given
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import JobSpec, UltraThinkJob
 from ultrathink_api.status import TERMINAL, JobStatus, Phase
@@ -121,7 +122,7 @@ class Job:
         if job is None:
             return tuple(problems)
         try:
-            make_plan(job.spec)
+            make_plan(job.spec, given(job.spec.model))
         except Refused as refused:
             return refused.problems
         return ()
@@ -130,11 +131,12 @@ class Job:
         """A refusal that knows this job's text."""
         return sources.Located(self.source, *problems)
 
-    def plan(self) -> Plan:
-        """What the planner makes of it. Raises Refused with all that is wrong."""
+    def plan(self, *, on_cluster: bool = False) -> Plan:
+        """What the planner makes of it, here or on a cluster, which sees no folder of this machine. Raises Refused
+        with all that is wrong."""
         spec = self.spec
         try:
-            return make_plan(spec)
+            return make_plan(spec, None if on_cluster else given(spec.model))
         except Refused as refused:
             raise sources.Located(self.source, *refused.problems) from None
 

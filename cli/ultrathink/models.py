@@ -5,8 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from ultrathink_api.errors import Refused
+from ultrathink_api.sections.model import ModelSpec
+from ultrathink_planner import Given
 
 FORMATS = ("hf",)
+
+
+def given(model: ModelSpec) -> Given | None:
+    """What the folder says that a job's model comes from. Files are read here: rules and planner are pure."""
+    if model.from_ is None:
+        return None
+    from ultrathink_trainer.checkpoint.folder import read_given
+
+    return read_given(model.from_)
 
 
 def evaluated(

@@ -2,12 +2,14 @@
 
 from ultrathink_planner.plan import Batch, CheckpointPlan, MemoryBytes, Mesh, Parameters, Plan, RankMemory, Stage
 from ultrathink_planner.planner import plan
+from ultrathink_planner.resolve import Given
 from ultrathink_planner.shape import DREShape, ModelShape, MoEShape
 
 __all__ = [
     "Batch",
     "CheckpointPlan",
     "DREShape",
+    "Given",
     "MemoryBytes",
     "Mesh",
     "ModelShape",

@@ -91,6 +91,7 @@ class Plan(Section):
     ranks_per_node: int = Field(description="Ranks of one worker.")
     mesh: Mesh = Field(description="How the ranks are arranged.")
     model: ModelShape = Field(description="The model's resolved shape.")
+    weights: str | None = Field(default=None, description="Where the first values are read; none means drawn.")
     parameters: Parameters = Field(description="Exact counts.")
     batch: Batch = Field(description="One optimizer step.")
     steps: int = Field(description="Optimizer steps.")

@@ -10,7 +10,7 @@ from ultrathink_planner.layout import checkpoint_bytes, rank_memory, stages
 from ultrathink_planner.parameters import parameters
 from ultrathink_planner.plan import Batch, CheckpointPlan, DataSource, Mesh, Parameters, Plan
 from ultrathink_planner.presets import Preset
-from ultrathink_planner.resolve import preset_of, resolve
+from ultrathink_planner.resolve import Given, preset_of, resolve
 from ultrathink_planner.shape import ModelShape, MoEShape
 
 MICRO_ROWS = 8
@@ -26,13 +26,14 @@ LONGEST_WARMUP = 2_000
 VALIDATIONS_PER_RUN = 4
 
 
-def plan(spec: JobSpec) -> Plan:
-    """The plan of a spec. Raises Refused with all that is not legal."""
+def plan(spec: JobSpec, given: Given | None = None) -> Plan:
+    """The plan of a spec; `given` is what the folder of its model.from says, where that can be read. Raises Refused
+    with all that is not legal."""
     preset = preset_of(spec.model)
-    shape = resolve(spec.model)
+    shape = resolve(spec.model, given)
     mesh = _mesh(spec)
     problems = [*_model_problems(spec, shape), *_cut_problems(spec, shape, mesh)]
-    batch, batch_problems = _batch(spec, preset, mesh)
+    batch, batch_problems = _batch(spec, min(preset.sequence_length, shape.max_positions), preset, mesh)
     problems += batch_problems
     if batch.sequence_length > shape.max_positions:
         problems.append(
@@ -47,7 +48,10 @@ def plan(spec: JobSpec) -> Plan:
         problems.append(_tensor("spec.data.sequenceLength", "sequenceLength", batch.sequence_length, mesh.tensor))
     if problems:
         raise Refused(*problems)
-    return _build(spec, preset, shape, mesh, batch)
+    made = _build(spec, preset, shape, mesh, batch)
+    if given is not None:
+        made = made.model_copy(update={"weights": given.uri})
+    return made.model_copy(update={"digest": _digest(made)})
 
 
 def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: Batch) -> Plan:
@@ -57,7 +61,7 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
     every = spec.checkpoint.every
     unsaid = every.steps is None and every.minutes is None and not every.auto
     seconds = CHECKPOINT_SECONDS if unsaid else every.minutes and every.minutes * 60
-    result = Plan(
+    return Plan(
         world_size=mesh.pipeline * mesh.data * mesh.tensor,
         nodes=spec.workers.count,
         ranks_per_node=max(spec.workers.gpus, 1),
@@ -87,7 +91,6 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
         ),
         data=tuple(DataSource(uri=uri, weight=weight) for uri, weight in _sources(spec)),
     )
-    return result.model_copy(update={"digest": _digest(result)})
 
 
 def _sources(spec: JobSpec) -> list[tuple[str, int]]:
@@ -288,8 +291,8 @@ def _tensor(field: str, name: str, width: int, tensor: int) -> Problem:
     )
 
 
-def _batch(spec: JobSpec, preset: Preset, mesh: Mesh) -> tuple[Batch, list[Problem]]:
-    length = spec.data.sequence_length or preset.sequence_length
+def _batch(spec: JobSpec, default_length: int, preset: Preset, mesh: Mesh) -> tuple[Batch, list[Problem]]:
+    length = spec.data.sequence_length or default_length
     tokens = spec.training.global_batch_tokens or preset.global_batch_tokens
     micro = spec.training.micro_batch_sequences
     rows, rest = divmod(tokens, length)

@@ -5,6 +5,9 @@ from pydantic import Field
 from ultrathink_api.base import Section
 from ultrathink_api.sections.model import Balance, RopeScalingSpec, Router
 
+TRAINING_ONLY = frozenset({"balance", "aux_loss", "z_loss"})
+"""Fields of the experts that say how a model is trained, not what it computes."""
+
 
 class MoEShape(Section):
     """The experts of a block."""

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from ultrathink_api.errors import Refused
+from ultrathink_api.sections.model import HUGGING_FACE
 from ultrathink_planner import DREShape, ModelShape, Stage
 from ultrathink_planner.plan import DataSource
 
+from .checkpoint.folder import folder_of
 from .checkpoint.huggingface import open_model, write_model
 from .checkpoint.stored import open_stored
 from .data.source import open_source
@@ -22,7 +24,6 @@ from .model.families.family import tensor_shapes
 from .model.layers import Rotary
 from .model.transformer import Transformer
 
-HUGGING_FACE = "hf:"
 LONGEST_ROW = 1_024
 """Positions in a row, or fewer where the model has fewer: losses of models with equal rows can be compared."""
 ROWS_AT_ONCE = 8
@@ -59,7 +60,7 @@ class Evaluation:
 def load(address: str) -> Loaded:
     """The model at `hf:DIR` or at a checkpoint's URI."""
     if address.startswith(HUGGING_FACE):
-        model = open_model(Path(address.removeprefix(HUGGING_FACE)))
+        model = open_model(folder_of(address))
         return Loaded(model.shape, model.read)
     stored = open_stored(address)
     return Loaded(stored.shape, stored.read)

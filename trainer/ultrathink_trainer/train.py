@@ -91,6 +91,7 @@ def restore(run: Run, engine: Engine, source: Source) -> Progress:
         return recalled
     progress, ref = run.checkpoints.restore(engine.tensors(), source.fingerprint)
     if progress is None or ref is None:
+        run.checkpoints.begin(engine.tensors())
         return Progress(step=0, tokens=0, updates=0, cursor=Cursor(source.fingerprint).without(run.skips))
     engine.optimizer.updates = progress.updates
     engine.scaler.load(progress.scaler)

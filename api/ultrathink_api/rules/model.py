@@ -3,7 +3,7 @@
 from typing import Any
 
 from ultrathink_api.rules.statement import Rule, divides
-from ultrathink_api.sections.model import PRESET_NAMES
+from ultrathink_api.sections.model import HUGGING_FACE, PRESET_NAMES
 
 SIZES = ("layers", "hidden", "heads", "kvHeads", "headDim", "intermediate", "vocabulary", "maxPositions", "ropeTheta")
 
@@ -50,10 +50,30 @@ MODEL: tuple[Rule, ...] = (
         code="UTK0122",
         at="spec.model",
         field="spec.model",
-        cel="has(self.preset) || (" + " && ".join(f"has(self.{name})" for name in SIZES) + ")",
-        holds=lambda model: model.preset is not None or _sizes_said(model),
+        cel="has(self.preset) || has(self.from) || (" + " && ".join(f"has(self.{name})" for name in SIZES) + ")",
+        holds=lambda model: model.preset is not None or model.from_ is not None or _sizes_said(model),
         message="without a preset every size of the model must be given",
-        fix=f"set model.preset, or all of: {', '.join(SIZES)}",
+        fix=f"set model.preset or model.from, or all of: {', '.join(SIZES)}",
+    ),
+    Rule(
+        code="UTK0152",
+        at="spec.model",
+        field="spec.model.from",
+        cel="!has(self.preset) || !has(self.from)",
+        holds=lambda model: model.preset is None or model.from_ is None,
+        message="the model is said twice, by preset and by from",
+        fix="leave one of the two out: from takes the shape from the folder's config.json",
+    ),
+    Rule(
+        code="UTK0153",
+        at="spec.model",
+        field="spec.model.from",
+        cel=f"!has(self.from) || (self.from.startsWith('{HUGGING_FACE}') && self.from != '{HUGGING_FACE}')",
+        holds=lambda model: (
+            model.from_ is None or (model.from_.startswith(HUGGING_FACE) and model.from_ != HUGGING_FACE)
+        ),
+        message="model.from must be hf:DIR, a folder in Hugging Face's layout",
+        fix="write it like from: hf:models/llama",
     ),
     Rule(
         code="UTK0114",

@@ -1,4 +1,4 @@
-"""spec.model: the shape of the model, as a preset with any field set beside it."""
+"""spec.model: the shape of the model, as a preset with any field set beside it, or as a folder's model has it."""
 
 from typing import Literal
 
@@ -14,6 +14,9 @@ PRESET_NAMES = (
     *("dense-13b", "dense-70b", "moe-tiny", "moe-1b", "moe-8b", "moe-30b", "moe-100b"),
 )
 """What `model.preset` may be; the planner knows their shapes."""
+
+HUGGING_FACE = "hf:"
+"""What the address of a folder in Hugging Face's layout begins with."""
 
 MAX_LAYERS = 256
 MAX_WIDTH = 65_536
@@ -125,9 +128,18 @@ class ModelSpec(Section):
 
     preset: str | None = setting(
         "Named shape to start from, dense-tiny to dense-70b or moe-tiny to moe-100b. "
-        "Default: none, then every size must be given.",
+        "Default: none, then every size must be given, or from.",
         effect="immutable",
         max_length=63,
+    )
+    from_: str | None = setting(
+        "hf:DIR, a folder with config.json and safetensors in Hugging Face's layout, seen from where the command runs: "
+        "the job starts from that model's weights and has its shape. On a laptop only, as no pod has the folder. "
+        "Default: none, weights are drawn.",
+        effect="immutable",
+        alias="from",
+        min_length=1,
+        max_length=1_024,
     )
     layers: int | None = setting("Number of blocks. Default: the preset's.", effect="immutable", ge=1, le=MAX_LAYERS)
     hidden: int | None = setting(

@@ -39,6 +39,7 @@ def _text(name: str, plan: "Plan") -> None:
         ("Job", f"{name} · plan {plan.digest}"),
         ("World", f"{plan.world_size} ranks = pipeline {mesh.pipeline} × data {mesh.data} × tensor {mesh.tensor}"),
         ("Model", f"{count(plan.parameters.active)} active / {count(plan.parameters.total)} total parameters{experts}"),
+        *([("", f"starts from {plan.weights}")] if plan.weights else []),
         ("Batch", f"{batch.tokens:,} tokens = {batch.rows} rows of {batch.sequence_length}"),
         ("", f"{batch.microbatches} micro-batches of {batch.micro_rows} rows a rank"),
         ("Training", f"{plan.steps:,} steps · {plan.precision} · {plan.optimizer.name} lr {plan.optimizer.lr:g}"),

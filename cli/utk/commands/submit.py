@@ -42,7 +42,7 @@ def main(
         )
     limit = seconds(timeout)
     job = Job.from_file(file, [*sets, *([f"metadata.name={name}"] if name else [])])
-    plan = job.plan()
+    plan = job.plan(on_cluster=True)
     if shape == "text":
         mesh = plan.mesh
         console.done(

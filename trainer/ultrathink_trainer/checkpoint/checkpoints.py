@@ -15,6 +15,7 @@ from ultrathink_planner import Plan
 from ultrathink_store import Checkpoint, CheckpointRef, Corrupt, JobStore, Manifest, Shard
 
 from . import progress as progresses
+from .beginning import read_weights
 from .copies import Copies, LeftOut, common
 from .exchange import gather
 from .held import Staging, hold
@@ -171,6 +172,11 @@ class Checkpoints:
         return progresses.load(self.copies.read(chosen, live), fingerprint)
 
     # Restoring
+
+    def begin(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Without a checkpoint: the values of the model that the job starts from, or those that were drawn."""
+        if self.plan.weights is not None:
+            read_weights(self.plan, tensors)
 
     def restore(
         self, tensors: Mapping[str, torch.Tensor], fingerprint: str

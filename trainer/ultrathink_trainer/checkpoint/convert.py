@@ -7,17 +7,23 @@ import torch
 from ..model.families.family import Entry
 
 Get = Callable[[str], torch.Tensor]
+GetRows = Callable[[str, slice], torch.Tensor]
+ALL = slice(None)
 
 
-def to_ours(entry: Entry, name: str, get: Get, *, rows: int, head_dim: int, rotary: int) -> torch.Tensor:
-    """Our tensor of that name, whose first dimension is `rows`; `get` reads one of the file."""
+def to_ours(
+    entry: Entry, name: str, get: GetRows, *, rows: range, whole: int, head_dim: int, rotary: int
+) -> torch.Tensor:
+    """Rows of our tensor of that name, whose first dimension is `whole`; `get` reads rows of one of the file."""
     if entry.stacked:
-        each = [torch.cat([get(theirs.format(expert=e)) for theirs in entry.theirs]) for e in range(rows)]
+        each = [torch.cat([get(theirs.format(expert=e), ALL) for theirs in entry.theirs]) for e in rows]
         return torch.stack(each)
-    tensor = get(entry.theirs[0])
-    if len(entry.ours) > 1:
-        tensor = tensor.chunk(len(entry.ours))[entry.ours.index(name)]
-    return turned(tensor, head_dim, rotary, halves=True) if entry.turned_heads else tensor
+    before = entry.ours.index(name) * whole
+    if not entry.turned_heads:
+        return get(entry.theirs[0], slice(before + rows.start, before + rows.stop))
+    first, last = rows.start // head_dim, -(-rows.stop // head_dim)  # a head is turned whole
+    heads = turned(get(entry.theirs[0], slice(first * head_dim, last * head_dim)), head_dim, rotary, halves=True)
+    return heads[rows.start - first * head_dim : rows.stop - first * head_dim]
 
 
 def to_theirs(entry: Entry, get: Get, *, head_dim: int, rotary: int) -> Iterator[tuple[str, torch.Tensor]]:

@@ -2,11 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,17 +14,18 @@ from ultrathink_planner import ModelShape
 from ultrathink_store.records import Unreadable
 from ultrathink_store.tensors import Span, encode_header, header_bytes, parse_header
 
-from ..model.families import family_for, family_of
+from ..model.families import family_for
 from ..model.families.family import Entry, Family, tensor_shapes
 from .convert import to_ours, to_theirs
+from .folder import CONFIG, read_json, read_shape, unreadable
+from .planners import window
 from .storage import DTYPES
 
-CONFIG, INDEX, SINGLE = "config.json", "model.safetensors.index.json", "model.safetensors"
+INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 SHARD_BYTES = 4 << 30
 """Most bytes of tensors in a file, as on the hub."""
 SHOWN = 5
 """Names that a refusal lists."""
-LONGEST_CONFIG = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -41,29 +41,30 @@ class HfModel:
 
     def read(self, name: str) -> torch.Tensor:
         """One tensor by our name, as the file holds its numbers."""
-        rows = tensor_shapes(self.shape)[name][0]
+        shape = tensor_shapes(self.shape)[name]
+        return self.read_box(name, [0] * len(shape), shape)
+
+    def read_box(self, name: str, offsets: Sequence[int], lengths: Sequence[int]) -> torch.Tensor:
+        """A box of one tensor; of its file only the rows that it is made of are read."""
+        rows = range(offsets[0], offsets[0] + lengths[0])
+        whole = tensor_shapes(self.shape)[name][0]
         turn = {"head_dim": self.shape.head_dim, "rotary": self.shape.rotary_width}
-        return to_ours(self.entries[name], name, self._theirs, rows=rows, **turn)
+        made = to_ours(self.entries[name], name, self._theirs, rows=rows, whole=whole, **turn)
+        return window(made, torch.Size((0, *offsets[1:])), torch.Size(lengths))
 
-    def _theirs(self, name: str) -> torch.Tensor:
+    def _theirs(self, name: str, rows: slice) -> torch.Tensor:
         path, span = self.places[name]
+        first, last, _ = rows.indices(span.shape[0])
+        row = span.length // span.shape[0]
         with path.open("rb") as file:
-            file.seek(span.start)
-            data = bytearray(file.read(span.length))
-        return torch.frombuffer(data, dtype=DTYPES[span.dtype]).view(span.shape)
-
-
-def read_shape(folder: Path) -> ModelShape:
-    """The shape that the folder's config says."""
-    config = _json(folder / CONFIG)
-    return family_of(config).shape_of(config)
+            file.seek(span.start + first * row)
+            data = bytearray(file.read((last - first) * row))
+        return torch.frombuffer(data, dtype=DTYPES[span.dtype]).view(last - first, *span.shape[1:])
 
 
 def open_model(folder: Path) -> HfModel:
     """Raises Refused where one tensor is over, missing or of another shape."""
-    config = _json(folder / CONFIG)
-    family = family_of(config)
-    shape = family.shape_of(config)
+    family, shape = read_shape(folder)
     shapes = tensor_shapes(shape)
     entries = {name: entry for entry in family.entries(shape) for name in entry.ours}
     assert entries.keys() == shapes.keys(), f"{family.name}: {entries.keys() ^ shapes.keys()}"
@@ -105,10 +106,10 @@ def _spans(folder: Path) -> Iterator[tuple[str, tuple[Path, Span]]]:
                 begin += file.read(header_bytes(begin, size) - len(begin))
             header = parse_header(begin, size)
         except (OSError, Unreadable) as error:
-            raise _unfit(path, str(error)) from error
+            raise unreadable(path, str(error)) from error
         for name, span in header.tensors.items():
             if name in seen:
-                raise _unfit(path, f"it holds {name}, which another file holds too")
+                raise unreadable(path, f"it holds {name}, which another file holds too")
             seen.add(name)
             yield name, (path, span)
 
@@ -116,31 +117,10 @@ def _spans(folder: Path) -> Iterator[tuple[str, tuple[Path, Span]]]:
 def _files(folder: Path) -> list[Path]:
     if not (folder / INDEX).exists():
         return [folder / SINGLE]
-    names = _json(folder / INDEX).get("weight_map")
+    names = read_json(folder / INDEX).get("weight_map")
     if not isinstance(names, dict) or any(not isinstance(n, str) or Path(n).name != n for n in names.values()):
-        raise _unfit(folder / INDEX, "its weight_map does not name files of this folder")
+        raise unreadable(folder / INDEX, "its weight_map does not name files of this folder")
     return [folder / name for name in sorted(set(names.values()))]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > LONGEST_CONFIG:
-            raise _unfit(path, "it is longer than any config")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _unfit(path, str(error)) from error
-    if not isinstance(value, dict):
-        raise _unfit(path, "it is not an object")
-    return value
-
-
-def _unfit(path: Path, why: str) -> Refused:
-    return Refused.of(
-        "UTK0226",
-        field=str(path),
-        message=f"{path} cannot be read: {why}",
-        fix="name a folder with config.json and safetensors, as `save_pretrained` writes it",
-    )
 
 
 def write_model(folder: Path, shape: ModelShape, get: Callable[[str], torch.Tensor]) -> tuple[Family, int]:

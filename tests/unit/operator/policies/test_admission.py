@@ -91,6 +91,13 @@ def test_data_in_files_are_refused_since_no_pod_has_them() -> None:
     assert message.startswith("UTK0216 spec.data: file:///data/web")
 
 
+def test_a_model_in_a_folder_is_refused_since_no_pod_has_it() -> None:
+    kind, reason, message = refusal(job(model={"from": "hf:models/llama"}))
+    assert (kind, reason) == ("Valid", "Invalid")
+    assert message.startswith("UTK0227 spec.model.from: hf:models/llama")
+    assert "utk run --local" in message
+
+
 def test_data_in_a_bucket_are_admitted() -> None:
     mixture = {"mixture": [{"uri": "s3://corpora/web", "weight": 3}, {"uri": "s3://corpora/code"}]}
     admitted, _ = admission.admit(job(data=mixture).seen())

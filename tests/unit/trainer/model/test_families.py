@@ -116,6 +116,20 @@ def test_a_model_computes_what_transformers_computes_read_and_written(
         torch.testing.assert_close(again.float().eval()(tokens()).logits, wanted, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("name", ["Qwen3-MoE", "GLM-4", "GLM-4.5-Air"])
+def test_a_box_is_that_part_of_the_whole(name: str, tmp_path: Path) -> None:
+    theirs(*MODELS[name]).save_pretrained(tmp_path)
+    model = open_model(tmp_path)
+    for tensor, shape in tensor_shapes(model.shape).items():
+        whole = model.read(tensor)
+        assert whole.shape == shape
+        for dim in range(len(shape)):
+            offsets, lengths = [0] * len(shape), list(shape)
+            offsets[dim], lengths[dim] = shape[dim] // 3, shape[dim] // 2
+            box = model.read_box(tensor, offsets, lengths)
+            torch.testing.assert_close(box, whole.narrow(dim, offsets[dim], lengths[dim]), rtol=0, atol=0)
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     theirs(*MODELS["GLM-4.5-Air"]).save_pretrained(tmp_path)
@@ -165,6 +179,9 @@ def test_a_layer_that_predicts_more_tokens_may_be_left_and_is_reported(saved: Pa
         ({"model_type": "mamba"}, "UTK0220", "config.json: model_type"),
         ({"hidden_act": "gelu"}, "UTK0221", "config.json: hidden_act"),
         ({"num_hidden_layers": None}, "UTK0221", "config.json: num_hidden_layers"),
+        ({"num_hidden_layers": "three"}, "UTK0221", "config.json: a value"),
+        ({"vocab_size": [96]}, "UTK0221", "config.json: vocabulary"),
+        ({"hidden_size": 1 << 20}, "UTK0221", "config.json: hidden"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "UTK0221", "config.json: rope_parameters.rope_type"),
     ],
 )

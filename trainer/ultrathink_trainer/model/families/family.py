@@ -11,13 +11,14 @@ from typing import Any
 from ultrathink_api.errors import Refused
 from ultrathink_planner import ModelShape
 from ultrathink_planner.parameters import parameters
+from ultrathink_planner.shape import TRAINING_ONLY
 
 Config = dict[str, Any]
 Shapes = Mapping[str, tuple[int, ...]]
 
 COMPUTED = r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
 """Old files hold frequencies that everybody computes."""
-NOT_OF_THE_MODEL = {"moe.balance", "moe.aux_loss", "moe.z_loss"}
+NOT_OF_THE_MODEL = {f"moe.{name}" for name in TRAINING_ONLY}
 """Fields that training alone knows; a bias that balances is told apart by its tensor."""
 
 
