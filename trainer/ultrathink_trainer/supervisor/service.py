@@ -29,7 +29,7 @@ from ultrathink_trainer.supervisor.attempt import State as LadderState
 from ultrathink_trainer.supervisor.gate import Gate
 from ultrathink_trainer.supervisor.ladder import Ladder
 
-IN_PLACE = ("restart", "health", "resume", "suspend", "cancel", "restarted_at", "deadlines", "cleanup")
+IN_PLACE = ("restart", "resume", "suspend", "cancel", "restarted_at", "deadlines", "cleanup")
 """Sections of the spec whose change needs no new rank."""
 CONFIRMED = frozenset({LadderState.STOPPED, LadderState.ENDED})
 
@@ -136,7 +136,9 @@ class ControlService:
             return SpecReply(generation=self._generation, effect="none")
         kept = {"keep": body.spec.checkpoint.keep, "on_delete": body.spec.checkpoint.on_delete}
         checkpoint = self._spec.checkpoint.model_copy(update=kept)
-        same = {**{name: getattr(body.spec, name) for name in IN_PLACE}, "checkpoint": checkpoint}
+        # Ranks read how many steps they may skip as they begin, from what the cluster was made with.
+        health = body.spec.health.model_copy(update={"non_finite_skips": self._spec.health.non_finite_skips})
+        same = {**{name: getattr(body.spec, name) for name in IN_PLACE}, "checkpoint": checkpoint, "health": health}
         if self._spec.model_copy(update=same) != body.spec:
             return SpecReply(generation=self._generation, effect="newCluster")
         effect = "none" if body.spec == self._spec else "inPlace"

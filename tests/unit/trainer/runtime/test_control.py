@@ -165,6 +165,17 @@ def test_the_budget_changes_in_place_and_the_model_does_not(control: Control) ->
     assert control.client().post(protocol.SPEC_PATH, wider) == {"generation": 3, "effect": "newCluster"}
 
 
+@pytest.mark.parametrize(
+    ("health", "effect"),
+    [({"hang": 40}, "inPlace"), ({"rollbacks": 5}, "inPlace"), ({"nonFiniteSkips": 0}, "newCluster")],
+)
+def test_of_health_only_what_ranks_do_not_read_changes_in_place(
+    control: Control, health: dict[str, int], effect: str
+) -> None:
+    change = protocol.SpecChange(generation=2, spec={**SPEC, "health": health})
+    assert control.client().post(protocol.SPEC_PATH, change)["effect"] == effect
+
+
 def test_tokens_are_read_from_files(tmp_path: Path) -> None:
     from ultrathink_trainer.runtime.client import read_token
 
