@@ -23,7 +23,7 @@ from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.protocol import RunConfig
 from ultrathink_planner import Plan
 from ultrathink_store import Start
-from ultrathink_trainer.checkpoint.copies import Copies
+from ultrathink_trainer.checkpoint.copies import Copies, free_bytes
 from ultrathink_trainer.checkpoint.interval import History
 from ultrathink_trainer.data.tokens import Access
 from ultrathink_trainer.run import Control, NonFinite, open_run
@@ -171,7 +171,14 @@ def _copies(assignment: Message, config: RunConfig, plan: Plan, start: Start, ra
         return None
     since = start.detail.get(MEMORY_SINCE)
     run = f"{config.uid} {plan.digest} {plan.world_size}"
-    return Copies(fds, every=wanted.every, run=run, rank=rank, since=since if isinstance(since, int) else start.epoch)
+    return Copies(
+        fds,
+        every=wanted.every,
+        run=run,
+        rank=rank,
+        since=since if isinstance(since, int) else start.epoch,
+        free=free_bytes() // config.ranks_per_node,
+    )
 
 
 def _join(config: RunConfig, epoch: int, rank: int, local_rank: int) -> torch.device:

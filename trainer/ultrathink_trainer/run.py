@@ -139,6 +139,19 @@ class Run:
         agreed = None if entropy == float("-inf") else Load(-entropy, max_load, dropped, int(dead))
         return Word(bool(stop), bool(save), bool(busy), bool(skip), agreed, longest)
 
+    def keeps_copies(self, fitted: bool | None) -> bool:
+        """Whether copies in memory go on; `fitted` is None where none was due. All ranks have them or none has."""
+        copies = self.checkpoints.copies
+        if fitted is None or copies is None:
+            return True
+        if not copies.agreed:
+            room = torch.tensor(float(fitted))
+            dist.all_reduce(room, op=dist.ReduceOp.MIN, group=self.world.control_group)
+            copies.agreed, fitted = True, bool(room.item())
+        if not fitted:
+            self.checkpoints.copies = None
+        return fitted
+
     def _save_is_due(self, step: int) -> bool:
         every = self.plan.checkpoint
         by_steps = every.interval_steps is not None and step % every.interval_steps == 0
@@ -223,6 +236,8 @@ class Run:
 
 def _told(value: Any) -> Any:
     """JSON knows neither NaN nor infinity."""
+    if isinstance(value, dict):
+        return {name: _told(inner) for name, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -49,9 +49,8 @@ def train(run: Run) -> Finish:
         measured = engine.forward_backward(rows, step)
         word = run.agree(step, measured, feed.waited)
         lr = learning_rate(step, peak=plan.optimizer.lr, steps=plan.steps, schedule=plan.schedule)
-        if word.skip:  # a non-finite step changes nothing, on any rank
-            engine.skip()
-        else:
+        explained = word.skip and engine.skip(measured.loss)
+        if not word.skip:  # a non-finite step changes nothing, on any rank
             engine.update(lr, measured.grad_norm)
         engine.clear()
 
@@ -59,7 +58,8 @@ def train(run: Run) -> Finish:
             step, progress.tokens + plan.batch.tokens, engine.optimizer.updates, cursor, engine.scaler.dump()
         )
         run.report_step(step, measured, word, lr=lr, tokens=progress.tokens)
-        run.bear(word, step, (first_row, cursor.i))
+        if not explained:
+            run.bear(word, step, (first_row, cursor.i))
 
         if step % plan.validation_every == 0 or step == plan.steps:
             validate(run, engine, loader, source, step)
@@ -77,7 +77,7 @@ def train(run: Run) -> Finish:
 
 def copy(run: Run, engine: Engine, progress: Progress) -> None:
     """Keep the state in memory too, where that is asked for."""
-    if not run.checkpoints.copy(engine.tensors(), progress):
+    if not run.keeps_copies(run.checkpoints.copy(engine.tensors(), progress)):
         run.report({"event": "copiesLeftOut", "step": progress.step, "message": run.checkpoints.copies_left_out})
 
 
@@ -87,6 +87,7 @@ def restore(run: Run, engine: Engine, source: Source) -> Progress:
     recalled = run.checkpoints.recall(engine.tensors(), source.fingerprint, run.parent)
     if recalled is not None:
         engine.optimizer.updates = recalled.updates
+        engine.scaler.load(recalled.scaler)
         run.report_restored(recalled.step, "memory", run.clock() - began)
         return recalled
     progress, ref = run.checkpoints.restore(engine.tensors(), source.fingerprint)

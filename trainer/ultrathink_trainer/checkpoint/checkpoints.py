@@ -62,7 +62,7 @@ class Checkpoints:
         self.skipped = 0
         self.copies: Copies | None = None
         """Where state is copied to beside the store, if the job asks for it."""
-        self.copies_left_out = ""
+        self.copies_left_out = "another rank has no room for them"
         """Why there is no room for them."""
         self._staging = Staging()
         self._upload: threading.Thread | None = None
@@ -143,15 +143,15 @@ class Checkpoints:
 
     # Copies in memory
 
-    def copy(self, tensors: Mapping[str, torch.Tensor], progress: Progress) -> bool:
-        """Copy the state beside the training, if it is due; False, once, where there is no room for it."""
+    def copy(self, tensors: Mapping[str, torch.Tensor], progress: Progress) -> bool | None:
+        """Copy the state beside the training; None if it is not due, False where there is no room for it."""
         if self.copies is None or not self.copies.due(progress.step):
-            return True
+            return None
         try:
             state = progresses.dump(progress, self.plan)
             self.copies.write(hold(tensors), state, epoch=self.epoch, step=progress.step)
         except LeftOut as no_room:
-            self.copies, self.copies_left_out = None, str(no_room)
+            self.copies_left_out = str(no_room)
             return False
         return True
 

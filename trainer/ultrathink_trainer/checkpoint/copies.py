@@ -63,6 +63,8 @@ class Copies:
         self.every, self._run, self._rank, self._since = every, run, rank, since
         self._free = free_bytes() if free is None else free
         self._slots = [_Slot(fd) for fd in fds]
+        self.agreed = False
+        """Whether all ranks were asked if they have room."""
 
     def due(self, step: int) -> bool:
         """The same on every rank: it looks at nothing but the number."""

@@ -64,12 +64,13 @@ def load_of(counts: Counts) -> Load:
     sent_LE = counts.sent_LE.double()
     experts = sent_LE.shape[1]
     total_L1 = sent_LE.sum(1, keepdim=True)
-    share_LE = sent_LE / total_L1
+    asked_L = counts.asked_LE.double().sum(1)
+    share_LE = sent_LE / total_L1.clamp(min=1)  # a layer whose tokens all skip its experts sends nothing
     entropy_L = torch.special.entr(share_LE).sum(1) / torch.tensor(float(experts)).log().item()
     return Load(
         entropy=entropy_L.min().item(),
         max_load=(share_LE * experts).max().item(),
-        dropped=(1.0 - total_L1.squeeze(1) / counts.asked_LE.sum(1)).max().item(),
+        dropped=((asked_L - total_L1.squeeze(1)) / asked_L.clamp(min=1)).max().item(),
         dead=int((counts.sent_LE == 0).sum(1).max().item()),
     )
 

@@ -20,9 +20,12 @@ class Scaler:
         self.scale = FIRST_SCALE if self.moves else 1.0
         self.clean = 0
 
-    def overflowed(self) -> None:
-        if self.moves:
-            self.scale, self.clean = max(LAST_SCALE, self.scale / 2), 0
+    def overflowed(self) -> bool:
+        """Go down; False where there is nothing to go down from, so that the scale was not to blame."""
+        if not self.moves or self.scale <= LAST_SCALE:
+            return False
+        self.scale, self.clean = max(LAST_SCALE, self.scale / 2), 0
+        return True
 
     def succeeded(self) -> None:
         if self.moves:

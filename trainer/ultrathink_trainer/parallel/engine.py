@@ -101,9 +101,9 @@ class Engine:
         if self.counts is not None:
             move_balance(self.experts, self.counts)
 
-    def skip(self) -> None:
-        """What a step that is not finite does instead of an update."""
-        self.scaler.overflowed()
+    def skip(self, loss: float) -> bool:
+        """What a step that is not finite does instead of an update; True where fp16's scale of the loss explains it."""
+        return self.scaler.overflowed() and math.isfinite(loss)
 
     def clear(self) -> None:
         """Forget the gradients."""

@@ -82,7 +82,7 @@ class TrainerMetrics:
                 self._failures.labels(**self._labels, reason=reason).inc()
             case "checkpointSkipped":
                 self._left_out.inc()
-            case "eval":
+            case "eval" if record["loss"] is not None:
                 self._val_loss.set(record["loss"])
             case "restored":
                 self._restore.set(record["seconds"])

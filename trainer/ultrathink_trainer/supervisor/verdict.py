@@ -114,8 +114,12 @@ def skips(epochs: Sequence[Epoch]) -> list[list[int]]:
 
 
 def micro_batch(epochs: Sequence[Epoch], *, rows: int, micro: int) -> int | None:
-    """Sequences that a rank computes at once after so many attempts that were short of memory; None: no fewer go."""
-    for epoch in epochs:
+    """Sequences that a rank computes at once after so many attempts that were short of memory; None: no fewer go.
+
+    What was short before the spec was changed says nothing of the plan that there is now.
+    """
+    changed = [i for i, epoch in enumerate(epochs, 1) if epoch.end and epoch.end.cause is Cause.SPEC_CHANGED]
+    for epoch in epochs[changed[-1] if changed else 0 :]:
         if epoch.end is None or epoch.end.cause is not Cause.OUT_OF_MEMORY:
             continue
         smaller = [size for size in range(1, micro // 2 + 1) if rows % size == 0]

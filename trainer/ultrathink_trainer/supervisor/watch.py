@@ -57,8 +57,10 @@ class Watch:
                     self._pace = passed if self._pace is None else self._pace + SMOOTHING * (passed - self._pace)
                 self._done += 1
                 self._mark = now
-                self._closing = record["step"] >= self._steps
-                self._evaluating = self._closing or record["step"] % self._validation_every == 0
+                last = record["step"] >= self._steps
+                # Before a run goes back around steps that are not finite it waits for the upload under way.
+                self._closing = last or bool(record.get("skipped"))
+                self._evaluating = last or record["step"] % self._validation_every == 0
             case "eval":
                 self._longest_eval = max(self._longest_eval, passed)
                 self._mark, self._evaluating = now, False
@@ -71,7 +73,7 @@ class Watch:
         startup = health.startup_minutes * 60.0
         if self._done == 0:
             return startup
-        if self._closing:  # the last checkpoint may take as long as the store does
+        if self._closing:  # a checkpoint that is waited for may take as long as the store does
             return max(startup, health.hang_ceiling_seconds)
         if health.hang != "auto":
             return float(health.hang)

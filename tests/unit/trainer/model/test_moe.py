@@ -157,6 +157,12 @@ def test_load_names_the_worst_layer() -> None:
     assert load.dropped == pytest.approx(2 / 16)
 
 
+def test_a_layer_that_sends_nothing_has_a_load_of_numbers() -> None:
+    nothing = torch.zeros(1, 4, dtype=torch.int64)
+    load = load_of(Counts(nothing, nothing))
+    assert (load.entropy, load.max_load, load.dropped, load.dead) == (0.0, 0.0, 0.0, 4)
+
+
 def test_drops_follow_the_order_of_positions_and_are_counted() -> None:
     moe = layer(top_k=1, norm_top_k=False, shared=0, capacity=1.0)
     torch.nn.init.zeros_(moe.router.weight)  # all to expert 0, which takes 16 / 8 rows of each sequence

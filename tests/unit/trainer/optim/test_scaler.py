@@ -21,6 +21,13 @@ def test_it_never_falls_below_one() -> None:
     assert scaler.scale == LAST_SCALE
 
 
+def test_it_is_to_blame_only_while_it_can_fall() -> None:
+    scaler = Scaler("fp16")
+    blamed = [scaler.overflowed() for _ in range(20)]
+    assert blamed == [True] * 16 + [False] * 4
+    assert not Scaler("fp32").overflowed()
+
+
 def test_a_restart_goes_on_with_it() -> None:
     scaler, again = Scaler("fp16"), Scaler("fp16")
     scaler.overflowed()

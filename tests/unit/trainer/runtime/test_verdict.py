@@ -22,6 +22,7 @@ def ledger(*ends: tuple[Cause, dict[str, Any]]) -> list[Epoch]:
 
 MEMORY = (Cause.OUT_OF_MEMORY, {})
 LOST = (Cause.RANK_LOST, {})
+CHANGED = (Cause.SPEC_CHANGED, {})
 
 
 def test_rows_that_were_not_finite_are_left_out_by_all_later_attempts() -> None:
@@ -33,6 +34,11 @@ def test_rows_that_were_not_finite_are_left_out_by_all_later_attempts() -> None:
 @pytest.mark.parametrize(("times", "size"), [(0, 4), (1, 2), (2, 1), (3, None)])
 def test_each_want_of_memory_halves_the_micro_batch_down_to_one_sequence(times: int, size: int | None) -> None:
     assert verdict.micro_batch(ledger(*[MEMORY] * times, LOST), **BATCH) == size
+
+
+def test_want_of_memory_before_the_spec_was_changed_says_nothing_of_the_new_plan() -> None:
+    assert verdict.micro_batch(ledger(MEMORY, MEMORY, CHANGED), **BATCH) == 4
+    assert verdict.micro_batch(ledger(MEMORY, MEMORY, CHANGED, MEMORY), **BATCH) == 2
 
 
 def test_a_micro_batch_divides_the_rows_of_a_rank() -> None:

@@ -74,6 +74,15 @@ def test_the_last_checkpoint_may_take_as_long_as_the_store_does() -> None:
     assert made.look(now + 600) is None
 
 
+def test_after_a_step_that_was_skipped_an_upload_may_be_waited_for() -> None:
+    made = watch()
+    now = stepped(made, seconds=1.0, count=10)
+    made.heard({"event": "step", "step": 11, "skipped": True}, now + 1)
+    assert made.limit() == 1800.0
+    made.heard({"event": "step", "step": 12}, now + 2)
+    assert made.limit() == 30.0
+
+
 def test_what_was_learned_holds_in_the_next_attempt() -> None:
     made = watch()
     now = stepped(made, seconds=40.0, count=10)
