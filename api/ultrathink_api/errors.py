@@ -176,5 +176,6 @@ CODES: dict[str, Code] = {
         Code("UTK0607", "FileExists", "The file exists already"),
         Code("UTK0608", "CodeUnknown", "There is no such code or topic"),
         Code("UTK0609", "TimedOut", "It did not happen in time"),
+        Code("UTK0611", "GoalUnreachable", "What is waited for will never come"),
     )
 }

@@ -166,6 +166,16 @@ class Job:
         """The job as the cluster holds it now."""
         return Job.get(self.name, self._home())
 
+    def wait(self, goal: str = "Succeeded", timeout: float | None = None) -> Job:
+        """The job once it has come so far (Running, Succeeded, step=N, checkpoint), or has failed before."""
+        from ultrathink.cluster import jobs, waiting
+
+        wanted, home = waiting.goal(goal), self._home()
+        for raw in jobs.watch(home, self.name, timeout):
+            if wanted.verdict(raw) is not waiting.Verdict.NOT_YET:
+                break
+        return Job.from_dict(raw, home)
+
     def delete(self) -> None:
         """Ends the job and removes it from the cluster; its checkpoints stay."""
         from ultrathink.cluster import jobs

@@ -20,10 +20,10 @@ MEANINGS = {
     USAGE: "the command line cannot be understood",
     NOT_FOUND: "what was named does not exist",
     FORBIDDEN: "not signed in, or not permitted",
-    JOB_FAILED: "the job failed (run --local, submit --wait, logs -f --exit-status)",
+    JOB_FAILED: "the job failed (run --local, submit --wait, wait, logs -f --exit-status)",
     TIMEOUT: "it did not happen in time",
     INVALID: "the job was refused, by its rules or by the cluster",
-    NOT_FINISHED: "the job has not finished yet",
+    NOT_FINISHED: "the job has not come so far yet (wait --timeout 0)",
     CONFLICT: "it exists already, or somebody else has changed it",
     INTERRUPTED: "interrupted with Ctrl-C, nothing lost",
 }

@@ -16,7 +16,8 @@ from utk.options import Group, command
 
 COMMANDS = (
     *("init", "validate", "plan", "run", "eval"),
-    *("submit", "list", "status", "logs", "stop", "resume", "restart", "cancel", "delete"),
+    *("submit", "list", "status", "wait", "logs"),
+    *("stop", "resume", "restart", "cancel", "delete"),
     *("explain", "version", "help"),
 )
 """Each is `main` in the module of its name below utk.commands; its docstring is its help."""

@@ -220,6 +220,17 @@ def checkpoint_place(raw: Raw) -> str:
     )
 
 
+def replaced(raw: Raw) -> Refused:
+    """Another job bears the name by now."""
+    name = raw["metadata"]["name"]
+    return Refused.of(
+        "UTK0507",
+        field=name,
+        message=f"the job {name} is gone; another one bears its name by now",
+        fix=f"utk status {name} shows that one",
+    )
+
+
 def timed_out(message: str) -> Refused:
     """It did not happen in time."""
     return Refused.of("UTK0609", field="--timeout", message=message, fix="wait longer, or look: utk status NAME")

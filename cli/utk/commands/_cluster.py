@@ -1,5 +1,6 @@
 """What the commands for clusters share: the cluster that is meant, and how a job is told in a line."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,23 @@ def situation(raw: Raw) -> str:
     count = f"{workers.get('ready', 0)}/{workers['desired']} workers ready" if workers.get("desired") else ""
     said = [phase_of(raw), clean(str(status.get("reason") or "")), count, clean(str(status.get("message") or ""))]
     return " · ".join(part for part in said if part)
+
+
+def told(cluster: "Cluster", raw: Raw, limit: float | None, until: Callable[[Raw], bool]) -> Raw:
+    """Waits for this very job, telling each change of its situation once on stderr; the job as it is then."""
+    from ultrathink.cluster import jobs
+
+    before = ""
+    for now in jobs.watch(cluster, raw["metadata"]["name"], limit):
+        if now["metadata"]["uid"] != raw["metadata"]["uid"]:
+            raise jobs.replaced(now)
+        said = situation(now)
+        if said != before:
+            before = said
+            console.say(f"{console.stamp()}{said}")
+        if until(now):
+            return now
+    raise AssertionError("a watch never ends by itself")
 
 
 def say_neglect(items: list[Raw]) -> None:

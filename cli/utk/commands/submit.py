@@ -6,7 +6,7 @@ import typer
 
 from ultrathink_api.errors import Refused
 from utk import exits, output, problems
-from utk.commands._cluster import Raw, connect, exit_of, situation, view
+from utk.commands._cluster import Raw, connect, exit_of, situation, told, view
 from utk.console import clean, console
 from utk.options import Context, DryRun, File, Kubeconfig, Namespace, Output, Set, Timeout, Wait, seconds
 
@@ -92,7 +92,7 @@ def _afterwards(
 
             raw = follow_log(cluster, name, limit=limit)
         elif waits:
-            raw = _wait(cluster, name, limit)
+            raw = told(cluster, raw, limit, jobs.ended)
     except KeyboardInterrupt:
         console.complain(f"\nDetached; the job keeps running.  Reattach: utk logs -f {name} -n {cluster.namespace}")
         return exits.INTERRUPTED
@@ -107,20 +107,6 @@ def _afterwards(
         where = f" -n {cluster.namespace}"
         console.next(f"utk logs -f {name}{where}", f"utk status {name}{where}", f"utk delete {name}{where}")
     return exit_of(raw) if waits else exits.OK
-
-
-def _wait(cluster: "Cluster", name: str, limit: float | None) -> Raw:
-    from ultrathink.cluster import jobs
-
-    told = ""
-    for raw in jobs.watch(cluster, name, limit):
-        said = situation(raw)
-        if said != told:
-            told = said
-            console.say(f"{console.stamp()}{said}")
-        if jobs.ended(raw):
-            return raw
-    raise AssertionError("a watch never ends by itself")
 
 
 def _say(submitted: "Submitted") -> None:

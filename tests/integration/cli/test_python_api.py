@@ -36,6 +36,7 @@ def test_a_job_lives_from_submit_to_delete(
     stage.status("mine", phase="Succeeded", progress={"step": 200, "of": 200, "percent": "100%"})
     live = live.refresh()
     assert live.ended and live.status.progress is not None and live.status.progress.step == 200
+    assert live.wait("step=200").phase == "Succeeded"
     assert live.spec.workers.count == 2
 
     kubelet.say(stage.head("mine", kubelet.node), "a line", '{"event": "summary"}')

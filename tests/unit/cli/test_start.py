@@ -30,6 +30,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_help_of_a_command_imports_nothing_heavy() -> None:
     # Typer itself reads the words of a command with pydantic.
     assert not imported("submit", "--help") & (HEAVY - {"pydantic"})
+    assert not imported("wait", "--help") & (HEAVY - {"pydantic"})
     assert not imported("run", "--help") & (HEAVY - {"pydantic"})
     assert not imported("data", "prepare", "--help") & (HEAVY - {"pydantic"})
 
