@@ -9,7 +9,20 @@ from datetime import UTC, datetime
 from typing import IO
 
 COLORS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "bold": "1", "dim": "2"}
-ASCII = {"✓": "+", "✗": "x", "●": "*", "·": "-", "─": "-", "…": "...", "×": "x", "→": "->", "Δ": "d", "—": "-"}
+ASCII = {
+    "✓": "+",
+    "✗": "x",
+    "●": "*",
+    "·": "-",
+    "─": "-",
+    "…": "...",
+    "×": "x",
+    "→": "->",
+    "Δ": "d",
+    "—": "-",
+    "█": "#",
+    "░": ".",
+}
 PIPE_WIDTH = 0
 """No width: what goes into a pipe is never cut."""
 NARROW = 80

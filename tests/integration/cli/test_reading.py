@@ -114,6 +114,24 @@ def test_status_is_one_screen(kubectl: "Utk", running: str) -> None:
     assert "\x1b" not in said.out + said.err
 
 
+def test_goodput_says_where_the_time_went(kubectl: "Utk", running: str) -> None:
+    said = kubectl.here("goodput", running)
+    head, columns, *lines = said.out.splitlines()
+    assert said.code == 0 and head.endswith("goodput 93.0% of 1m40s"), said
+    assert columns.split() == ["BUCKET", "TIME", "SHARE"]
+    assert [line.split()[:3] for line in lines] == [["productive", "1m33s", "93.0%"], ["startup", "7s", "7.0%"]]
+    assert "steps that were kept" in kubectl.here("goodput", running, "-o", "wide").out
+    assert kubectl.here("goodput", running, "-o", "jsonpath={.goodput.buckets[0].name}").out == "productive\n"
+
+
+def test_goodput_of_a_job_that_has_not_begun_is_nothing(kubectl: "Utk", stage: "Stage", job_file: Path) -> None:
+    stage.apply(job(job_file, "new"))
+    said = kubectl.here("goodput", "new", "-o", "json")
+    assert (said.code, said.json["kind"], said.json["goodput"]) == (0, "Goodput", None), said
+    plain = kubectl.here("goodput", "new")
+    assert (plain.code, plain.out) == (0, "") and "first attempt" in plain.err
+
+
 def test_status_in_json_is_what_the_operator_wrote(kubectl: "Utk", running: str) -> None:
     value = kubectl.here("status", running, "-o", "json").json
     assert (value["apiVersion"], value["kind"]) == ("utk/v1", "Job")
