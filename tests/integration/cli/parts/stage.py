@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes import client
@@ -29,6 +30,7 @@ class Stage:
         self.namespace = namespace
         self._jobs = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
+        self._rbac = client.RbacAuthorizationV1Api(api)
 
     def job(self, name: str) -> dict[str, Any] | None:
         try:
@@ -82,6 +84,27 @@ class Stage:
         }
         self._core.patch_namespaced_pod_status(name, self.namespace, {"status": running})
         return name
+
+    def event(self, kind: str, name: str, reason: str, uid: str = "some-uid", **more: Any) -> None:
+        """What a kubelet, a scheduler or a controller tells of an object."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        about = {"kind": kind, "name": name, "namespace": self.namespace, "uid": uid}
+        told = {"type": "Warning", "reason": reason, "lastTimestamp": now, **more}
+        metadata = {"generateName": "told-"}
+        self._core.create_namespaced_event(self.namespace, {"metadata": metadata, "involvedObject": about, **told})
+
+    def permit(self, user: str, *rules: dict[str, Any]) -> None:
+        """A Role of this namespace, bound to a user."""
+        group = "rbac.authorization.k8s.io"
+        self._rbac.create_namespaced_role(self.namespace, {"metadata": {"name": user}, "rules": list(rules)})
+        self._rbac.create_namespaced_role_binding(
+            self.namespace,
+            {
+                "metadata": {"name": user},
+                "subjects": [{"kind": "User", "name": user, "apiGroup": group}],
+                "roleRef": {"kind": "Role", "name": user, "apiGroup": group},
+            },
+        )
 
     def remove_pod(self, name: str) -> None:
         self._core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=0)

@@ -1,0 +1,69 @@
+"""utk events: what happened to a job, from its status and from the Events of its objects, by time."""
+
+from typing import TYPE_CHECKING
+
+from ultrathink_api.errors import Problem, Refused
+from utk import output, problems
+from utk.commands._cluster import Raw, connect, named, say_neglect, warnings_of
+from utk.console import clean, console, table
+from utk.options import Context, Kubeconfig, Name, Namespace, Output
+
+if TYPE_CHECKING:
+    from ultrathink.cluster.connect import Cluster
+    from ultrathink.cluster.timeline import Moment
+
+
+def main(
+    name: Name,
+    shape: Output = "text",
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Show what happened to a job, oldest first. Shapes (-o): text, json, yaml, jsonpath=.
+
+    A cluster forgets Events after a while (an hour, if nobody said otherwise); the job's own status stays.
+    """
+    from ultrathink.cluster.timeline import timeline
+    from ultrathink.reports import report
+
+    output.allow(shape, "text", "json", "jsonl", "yaml", output.JSONPATH)
+    cluster = connect(namespace, context, kubeconfig)
+    raw = named(cluster, name)
+    found, refused = _events(cluster, raw)
+    moments = timeline(raw, found)
+    metadata = {key: raw["metadata"][key] for key in ("name", "namespace", "uid")}
+    warnings = [*warnings_of([raw]), *(problem.dump() for problem in refused)]
+    output.show(
+        shape,
+        report("Timeline", metadata=metadata, items=[moment.dump() for moment in moments], warnings=warnings),
+        text=lambda: _table(moments),
+    )
+    if shape == "text":
+        say_neglect([raw])
+        if refused:
+            problems.complain(refused, kind="warning")
+
+
+def _events(cluster: "Cluster", raw: Raw) -> "tuple[list[Raw], tuple[Problem, ...]]":
+    """The Events; who may not read them still gets what the job says of itself."""
+    from ultrathink.cluster.timeline import events_of
+
+    try:
+        return events_of(cluster, raw), ()
+    except Refused as refused:
+        if refused.problem.code != "UTK0505":
+            raise
+        return [], refused.problems
+
+
+def _table(moments: "list[Moment]") -> None:
+    rows = [["TIME", "TYPE", "OBJECT", "REASON", "MESSAGE"]]
+    for moment in moments:
+        times = f" (x{moment.count})" if moment.count > 1 else ""
+        words = (moment.time or "-", moment.type, moment.object, moment.reason, f"{moment.message}{times}".strip())
+        rows.append([clean(word) for word in words])
+    lines = table(rows, console.width(console.out))
+    console.print(console.paint(lines[0], "bold", console.out))
+    for line, moment in zip(lines[1:], moments, strict=True):
+        console.print(console.paint(line, "yellow", console.out) if moment.type == "Warning" else line)
