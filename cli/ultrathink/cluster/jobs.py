@@ -49,7 +49,7 @@ def submit(cluster: Cluster, raw: Raw, *, dry_run: bool = False) -> Submitted:
         "metadata": {"name": name, "namespace": namespace, **kept},
         "spec": raw["spec"],
     }
-    before = _find(cluster, namespace, name)
+    before = find(cluster, namespace, name)
     query = {"fieldManager": FIELD_MANAGER, "force": "false", "fieldValidation": "Strict"}
     if dry_run:
         query["dryRun"] = "All"
@@ -71,7 +71,7 @@ def get(cluster: Cluster, name: str, *, guess: bool = False) -> Raw:
     """The job of that name; `@latest` is the newest one; with `guess` a unique beginning will do."""
     if name in NEWEST:
         return newest(cluster)
-    found = _find(cluster, cluster.namespace, name)
+    found = find(cluster, cluster.namespace, name)
     if found is not None:
         return found
     known = [item["metadata"]["name"] for item in all_of(cluster)]
@@ -141,7 +141,7 @@ def wait_gone(
 ) -> None:
     """Until no job of that uid is there."""
     until = None if timeout is None else clock() + timeout
-    while (found := _find(cluster, cluster.namespace, name)) is not None and found["metadata"]["uid"] == uid:
+    while (found := find(cluster, cluster.namespace, name)) is not None and found["metadata"]["uid"] == uid:
         if until is not None and clock() >= until:
             raise timed_out(f"{name} is still being deleted: it saves first, then its pods end")
         time.sleep(POLL_SECONDS)
@@ -155,7 +155,7 @@ def watch(
     seen = ""
     while True:
         try:
-            found = _find(cluster, cluster.namespace, name)
+            found = find(cluster, cluster.namespace, name)
             if found is None:
                 raise not_found(cluster.namespace, name, [])
             last_answer = clock()
@@ -199,7 +199,7 @@ def wait_noticed(cluster: Cluster, raw: Raw, clock: Callable[[], float] = time.m
         if clock() >= until:
             return raw, unwatched(raw["metadata"]["namespace"])
         time.sleep(POLL_SECONDS / 4)
-        raw = _find(cluster, cluster.namespace, name) or raw
+        raw = find(cluster, cluster.namespace, name) or raw
     return raw, None
 
 
@@ -236,7 +236,7 @@ def timed_out(message: str) -> Refused:
     return Refused.of("UTK0609", field="--timeout", message=message, fix="wait longer, or look: utk status NAME")
 
 
-def _find(cluster: Cluster, namespace: str, name: str) -> Raw | None:
+def find(cluster: Cluster, namespace: str, name: str) -> Raw | None:
     with asking("get", namespace, name):
         try:
             found: Raw = cluster.request("GET", _path(namespace, name))

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ultrathink_api.errors import Refused
 from utk import exits, problems
 from utk.console import clean, console
 from utk.events import duration
 
 if TYPE_CHECKING:
+    from ultrathink import Job
     from ultrathink.cluster.connect import Cluster
     from ultrathink_api.errors import Problem
 
@@ -22,6 +24,21 @@ def connect(namespace: str, context: str, kubeconfig: str) -> "Cluster":
     from ultrathink.cluster.connect import connect as to
 
     return to(namespace=namespace, context=context, kubeconfig=kubeconfig)
+
+
+def aimed(cluster: "Cluster", job: "Job", namespace: str) -> "Cluster":
+    """The cluster with the namespace that the file names, unless -n says another."""
+    from dataclasses import replace
+
+    said = job.raw["metadata"].get("namespace")
+    if said and namespace and said != namespace:
+        raise Refused.of(
+            "UTK0604",
+            field="-n",
+            message=f"the file says namespace {said}, -n says {namespace}",
+            fix="leave one of them out",
+        )
+    return replace(cluster, namespace=said) if said else cluster
 
 
 def named(cluster: "Cluster", name: str) -> Raw:

@@ -6,12 +6,11 @@ import typer
 
 from ultrathink_api.errors import Refused
 from utk import exits, output, problems
-from utk.commands._cluster import Raw, connect, exit_of, situation, told, view
+from utk.commands._cluster import Raw, aimed, connect, exit_of, situation, told, view
 from utk.console import clean, console
 from utk.options import Context, DryRun, File, Kubeconfig, Namespace, Output, Set, Timeout, Wait, seconds
 
 if TYPE_CHECKING:
-    from ultrathink import Job
     from ultrathink.cluster.connect import Cluster
     from ultrathink.cluster.jobs import Submitted
 
@@ -52,7 +51,7 @@ def main(
     if dry_run == "client":
         output.show(shape, _report(job.raw, "valid", "client"), lambda: None, lambda: _resource(job.raw))
         return exits.OK
-    cluster = _aimed(connect(namespace, context, kubeconfig), job, namespace)
+    cluster = aimed(connect(namespace, context, kubeconfig), job, namespace)
     submitted = job.submit(cluster, dry_run=dry_run == "server")
     if shape == "text":
         _say(submitted)
@@ -60,21 +59,6 @@ def main(
         output.show(shape, _report(submitted.raw, submitted.action, "server"), lambda: None, lambda: _resource(job.raw))
         return exits.OK
     return _afterwards(cluster, submitted, shape, waits=wait or follow, follow=follow, limit=limit)
-
-
-def _aimed(cluster: "Cluster", job: "Job", namespace: str) -> "Cluster":
-    """The cluster with the namespace that the file names, unless -n says another."""
-    from dataclasses import replace
-
-    said = job.raw["metadata"].get("namespace")
-    if said and namespace and said != namespace:
-        raise Refused.of(
-            "UTK0604",
-            field="-n",
-            message=f"the file says namespace {said}, -n says {namespace}",
-            fix="leave one of them out",
-        )
-    return replace(cluster, namespace=said) if said else cluster
 
 
 def _afterwards(
