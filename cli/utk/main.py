@@ -16,7 +16,7 @@ from utk.options import Group, command
 
 COMMANDS = (
     *("init", "validate", "plan", "run", "eval"),
-    *("diff", "submit", "list", "status", "wait", "logs", "events", "goodput"),
+    *("diff", "submit", "list", "get", "status", "wait", "logs", "events", "goodput"),
     *("stop", "resume", "restart", "cancel", "delete"),
     *("explain", "version", "help"),
 )

@@ -114,6 +114,22 @@ def test_status_is_one_screen(kubectl: "Utk", running: str) -> None:
     assert "\x1b" not in said.out + said.err
 
 
+def test_the_object_is_shown_as_it_is_stored(kubectl: "Utk", stage: "Stage", running: str) -> None:
+    stored = stage.job(running)
+    assert stored is not None and stored["metadata"].pop("managedFields")
+    assert kubectl.here("get", running, "-o", "json").json == stored
+    assert yaml.safe_load(kubectl.here("get", running).out) == stored
+    assert kubectl.here("get", running, "-o", "jsonpath={.spec.workers.count}").out == "2\n"
+    assert kubectl.here("get", "@latest", "-o", "name").out == f"ultrathinkjob.ultrathink.io/{running}\n"
+    assert kubectl.here("get", "nothing", "-o", "json").code == 3
+
+
+def test_what_get_shows_can_be_given_back(kubectl: "Utk", running: str) -> None:
+    shown = kubectl("get", running)
+    again = kubectl("diff", "-", "-o", "json", stdin=shown.out)
+    assert (again.code, again.json["changes"]) == (0, []), again
+
+
 def test_goodput_says_where_the_time_went(kubectl: "Utk", running: str) -> None:
     said = kubectl.here("goodput", running)
     head, columns, *lines = said.out.splitlines()
