@@ -13,7 +13,7 @@ from utk.options import Context, Kubeconfig, Name, Namespace, Output, Timeout, s
 def main(
     name: Name,
     goal: Annotated[
-        str, typer.Option("--for", metavar="GOAL", help="Running, Succeeded, step=N or checkpoint.")
+        str, typer.Option("--for", metavar="Running|Succeeded|step=N|checkpoint", help="How far.")
     ] = "Succeeded",
     timeout: Timeout = "",
     shape: Output = "text",

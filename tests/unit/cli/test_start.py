@@ -35,6 +35,10 @@ def test_help_of_a_command_imports_nothing_heavy() -> None:
     assert not imported("data", "prepare", "--help") & (HEAVY - {"pydantic"})
 
 
+def test_completion_imports_nothing_heavy() -> None:
+    assert not imported("completion", "bash") & (HEAVY - {"pydantic"})
+
+
 def test_version_imports_no_library_that_it_names() -> None:
     assert not imported("version") & {"torch", "ray", "kubernetes", "numpy"}
 
