@@ -5,6 +5,8 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,11 @@ class Cluster:
     def stream(self, path: str, query: Mapping[str, str], idle_seconds: float) -> Any:
         """A GET whose answer is read as it comes. Raises ApiException for an answer that is an error."""
         return self._send("GET", path, query, idle_seconds)
+
+    def time(self) -> datetime:
+        """The API server's own clock, to the second."""
+        said: str = self._send("GET", "/version", None, REQUEST_SECONDS).headers["Date"]
+        return parsedate_to_datetime(said)
 
     def _send(
         self,

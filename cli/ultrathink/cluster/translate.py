@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ CHART = "charts/ultrathink"
 RELEASE = "ultrathink"
 RELEASE_NAMESPACE = "ultrathink"
 INSTALL = f"helm install {RELEASE} {CHART} --namespace {RELEASE_NAMESPACE} --create-namespace"
+UPGRADE = f"helm upgrade {RELEASE} {CHART} --namespace {RELEASE_NAMESPACE} --reuse-values"
 
 _OURS = re.compile(r"(UTK\d{4}) (.*?)(?: \(fix: (.*?)\))?$", re.DOTALL)
 
@@ -90,8 +91,7 @@ def unwatched(namespace: str) -> Problem:
         field=f"namespace {namespace}",
         message=f"the job is stored, but no operator has taken notice of it: no operator watches namespace {namespace}",
         why="an operator acts only in the namespaces that its release names, and only while it runs",
-        fix=f"helm upgrade {RELEASE} {CHART} --namespace {RELEASE_NAMESPACE} --reuse-values "
-        f"--set 'watchNamespaces={{{namespace}}}' (list those that it watches already, too); "
+        fix=f"{UPGRADE} --set 'watchNamespaces={{{namespace}}}' (list those that it watches already, too); "
         f"kubectl get pods -n {RELEASE_NAMESPACE} shows whether it runs",
     )
 
@@ -105,16 +105,23 @@ def _status(body: Any) -> dict[str, Any]:
 
 
 def _forbidden(verb: str, namespace: str, resource: str, where: str, message: str) -> Refused:
-    group = API_GROUP if resource == RESOURCE else ""
-    plural = resource.partition(".")[0]
-    scope = f"-n {namespace}" if namespace else "-A"
     return Refused.of(
         "UTK0505",
         field=f"{verb} {where}",
         message=f"you may not {verb} {where}",
         why=message,
-        fix=f"kubectl auth can-i {verb} {resource} {scope} shows it; ask for a Role with "
-        f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: ["{verb}"]}}',
+        fix=role_to_ask_for((verb,), namespace, resource),
+    )
+
+
+def role_to_ask_for(verbs: Sequence[str], namespace: str, resource: str) -> str:
+    """The command that shows what is lacking, and the Role that would give it."""
+    plural, _, group = resource.partition(".")
+    scope = f"-n {namespace}" if namespace else "-A"
+    said = ", ".join(f'"{verb}"' for verb in verbs)
+    return (
+        f"kubectl auth can-i {verbs[0]} {resource} {scope} shows it; ask for a Role with "
+        f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: [{said}]}}'
     )
 
 
