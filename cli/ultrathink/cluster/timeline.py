@@ -1,15 +1,18 @@
 """What happened to a job, by time: its own status and the Events of what was made for it, as one list."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ultrathink.cluster import jobs
 from ultrathink.cluster.connect import Cluster
 from ultrathink.cluster.jobs import Raw
 from ultrathink.cluster.translate import asking
 from ultrathink_api import names
+from ultrathink_api.errors import Refused
 from ultrathink_api.job import KIND
 
 PAGE = 500
@@ -17,6 +20,9 @@ PAGE = 500
 
 UNWELCOME = frozenset({("Valid", "False"), ("CheckpointFresh", "False"), ("Degraded", "True"), ("Failed", "True")})
 """Conditions that somebody should look at."""
+
+AWAY = frozenset({"UTK0503", "UTK0511"})
+"""The API server does not answer just now, or is not well."""
 
 NORMAL, WARNING = "Normal", "Warning"
 STARTED = "AttemptStarted"
@@ -49,6 +55,33 @@ def events_of(cluster: Cluster, raw: Raw) -> list[Raw]:
         token = (page.get("metadata") or {}).get("continue") or ""
         if not token:
             return found
+
+
+def follow(
+    cluster: Cluster,
+    raw: Raw,
+    known: Iterable[Moment],
+    events: Callable[[Raw], Iterable[Raw]],
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Moment]:
+    """What is not known yet, as it happens, until the job has ended; survives an API server that is away."""
+    seen, last_answer = set(known), clock()
+    while not jobs.ended(raw):
+        time.sleep(jobs.POLL_SECONDS)
+        try:
+            now = jobs.get(cluster, raw["metadata"]["name"])
+            if now["metadata"]["uid"] != raw["metadata"]["uid"]:
+                raise jobs.replaced(now)
+            moments = timeline(now, events(now))
+        except Refused as refused:
+            if refused.problem.code not in AWAY or clock() - last_answer > jobs.PATIENCE_SECONDS:
+                raise
+            continue
+        raw, last_answer = now, clock()
+        for moment in moments:
+            if moment not in seen:
+                seen.add(moment)
+                yield moment
 
 
 def belongs(event: Raw, raw: Raw) -> bool:

@@ -1,5 +1,6 @@
 """utk events: what the API server holds of a job's past, merged by time."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,3 +71,41 @@ def test_who_may_not_read_events_still_reads_the_job(
     assert (said.code, said.json["warnings"][0]["code"]) == (0, "UTK0505"), said
     assert "kubectl auth can-i list events" in said.json["warnings"][0]["fix"]
     assert said.json["items"][0]["reason"] == "Created"
+
+
+@pytest.fixture
+def running(stage: "Stage", job_file: Path) -> str:
+    stage.apply(yaml.safe_load(job_file.read_text()))
+    stage.status("quickstart", phase="Scheduling", reason="Unschedulable")
+    return "quickstart"
+
+
+@pytest.mark.parametrize("shape", ["text", "jsonl"])
+def test_watching_tells_each_thing_once_and_ends_with_the_job(
+    kubectl: "Utk", stage: "Stage", running: str, shape: str
+) -> None:
+    watching = kubectl.start("events", running, "-w", "-o", shape)
+    watching.until(lambda r: "Created" in r.out)
+    stage.event("Pod", "quickstart-1-head-0", "FailedScheduling", message="0/3 nodes")
+    watching.until(lambda r: "FailedScheduling" in r.out)
+    stage.event("Pod", "quickstart-1-head-0", "Scheduled", type="Normal")
+    watching.until(lambda r: "Scheduled" in r.out.replace("FailedScheduling", ""))
+    stage.status(running, phase="Succeeded", reason="Completed", endedAt="2036-01-01T00:00:01Z")
+    said = watching.end()
+    assert said.code == 0, said
+    assert [said.out.count(word) for word in ("Created", "FailedScheduling", "0/3 nodes", "Succeeded")] == [1] * 4
+    if shape == "jsonl":
+        assert [json.loads(line)["reason"] for line in said.out.splitlines()][-1] == "Succeeded"
+
+
+def test_ctrl_c_ends_the_watching_alone(kubectl: "Utk", stage: "Stage", running: str) -> None:
+    watching = kubectl.start("events", running, "-w")
+    watching.until(lambda r: "Created" in r.out)
+    watching.interrupt()
+    said = watching.end()
+    assert said.code == 130 and "Traceback" not in said.err, said
+    assert stage.job(running) is not None
+
+
+def test_a_watch_has_no_shape_that_needs_an_end(kubectl: "Utk", running: str) -> None:
+    assert kubectl.here("events", running, "-w", "-o", "json").code == 2

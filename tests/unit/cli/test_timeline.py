@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ultrathink.cluster.timeline import belongs, timeline
+from ultrathink.cluster.timeline import belongs, follow, timeline
+from ultrathink_api.errors import Refused
 
 JOB: dict[str, Any] = {
     "metadata": {"name": "moe", "namespace": "a", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
@@ -91,3 +92,20 @@ def test_events_of_an_older_job_of_the_same_name_do_not_belong() -> None:
     assert not belongs(event("moe-1-head-0", lastTimestamp="2025-12-31T23:59:59Z"), JOB)
     mine = event("moe", "UltraThinkJob", involvedObject={"kind": "UltraThinkJob", "name": "moe", "uid": "u"})
     assert belongs(mine, JOB)
+
+
+def test_what_an_api_server_that_is_away_hides_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = {**JOB, "status": {**JOB["status"], "phase": "Succeeded", "endedAt": "2026-01-01T00:09:00Z"}}
+    answers = iter([Refused.of("UTK0503", message="away", fix="wait"), ended])
+
+    def get(*_: Any) -> dict[str, Any]:
+        answer = next(answers)
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("ultrathink.cluster.jobs.get", get)
+    monkeypatch.setattr("ultrathink.cluster.jobs.POLL_SECONDS", 0.0)
+    cluster: Any = None
+    (found,) = follow(cluster, JOB, timeline(JOB), lambda job: [])
+    assert (found.object, found.reason) == ("job/moe", "Succeeded")
