@@ -2,18 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from ultrathink_api.errors import Refused
 from utk import exits, output
-from utk.commands._cluster import Raw, connect, exit_of, named, phase_of, situation, view
+from utk.commands._cluster import Raw, connect, exit_of, named, phase_of, situation, told, view
 from utk.console import clean, console
 from utk.options import seconds
-
-if TYPE_CHECKING:
-    from ultrathink.cluster.connect import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ def apply(name: str, change: Change, where: Where) -> int:
         _show(after, change, where)
         return exits.OK
     try:
-        after = _wait(cluster, before, change, limit)
+        after = told(cluster, before, limit, lambda now: change.reached(before, now) or jobs.ended(now))
     except KeyboardInterrupt:
         console.complain(f"\nDetached; it goes on without us.  See: utk status {before['metadata']['name']}")
         return exits.INTERRUPTED
@@ -102,20 +99,6 @@ def _confirm(raw: Raw, change: Change) -> None:
     console.complain(f"{name} in {namespace} is {phase_of(raw)}. {change.warning}")
     if not typer.confirm(f"{change.verb.capitalize()} it?", err=True):
         raise typer.Abort
-
-
-def _wait(cluster: "Cluster", before: Raw, change: Change, limit: float | None) -> Raw:
-    from ultrathink.cluster import jobs
-
-    told = ""
-    for raw in jobs.watch(cluster, before["metadata"]["name"], limit):
-        said = situation(raw)
-        if said != told:
-            told = said
-            console.say(f"{console.stamp()}{said}")
-        if change.reached(before, raw) or jobs.ended(raw):
-            return raw
-    raise AssertionError("a watch never ends by itself")
 
 
 def _say(raw: Raw, change: Change, dry: bool) -> None:
