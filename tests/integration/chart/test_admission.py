@@ -67,7 +67,13 @@ def guarded(control_plane: "ControlPlane") -> Iterator[Guarded]:
         install(api, crds())
     name = uuid.uuid4().hex[:8]
     place = Guarded(kubectl, control_plane.kubeconfig, control_plane.new_namespace(f"test-{name}"), f"r-{name}")
-    settings = ["--set", "rbac.userRoles=true", "--set", "crds.install=false"]
+    chosen = (
+        "rbac.userRoles=true",
+        "crds.install=false",
+        "runtime.storage.secretName=s3",
+        "admission.secrets={team-s3}",
+    )
+    settings = [part for setting in chosen for part in ("--set", setting)]
     render = [str(helm), "template", place.release, str(CHART), "--namespace", place.namespace, *settings]
     shown = [part for file in ("admission", "rbac", "userroles") for part in ("--show-only", f"templates/{file}.yaml")]
     made = subprocess.run([*render, *shown], capture_output=True, text=True, check=True).stdout
@@ -227,6 +233,10 @@ STOLEN = {
             "sysctls": [{"name": "kernel.msgmax", "value": "1"}],
         }
     },
+    "a Secret of others, projected": {
+        "volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "theirs"}}]}}]
+    },
+    "a Secret of others to pull with": {"imagePullSecrets": [{"name": "theirs"}]},
 }
 IN_CONTAINER: dict[str, Object] = {
     "privilege": {"securityContext": {"privileged": True, "allowPrivilegeEscalation": None}},
@@ -237,6 +247,14 @@ IN_CONTAINER: dict[str, Object] = {
     "root": {"securityContext": {"runAsUser": 0}},
     "an unmasked /proc": {"securityContext": {"procMount": "Unmasked"}},
     "a port of the host": {"ports": [{"containerPort": 80, "hostPort": 80}]},
+    "no seccomp of its own": {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+    "a seccomp profile of its own": {
+        "securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "mine.json"}}
+    },
+    "a Secret's key in its environment": {
+        "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "theirs", "key": "key"}}}]
+    },
+    "a Secret as its environment": {"envFrom": [{"secretRef": {"name": "theirs"}}]},
 }
 
 
@@ -247,7 +265,7 @@ def test_a_stolen_token_makes_no_pod_with(guarded: Guarded, what: str) -> None:
     assert not refused.ok and "UTK0540" in refused.said, refused.said
 
 
-@pytest.mark.fault("N06", "N07", "N11")
+@pytest.mark.fault("N01", "N02", "N06", "N07", "N11")
 @pytest.mark.parametrize("part", ["containers", "initContainers"])
 @pytest.mark.parametrize("what", IN_CONTAINER)
 def test_a_stolen_token_makes_no_container_with(guarded: Guarded, what: str, part: str) -> None:
@@ -255,6 +273,39 @@ def test_a_stolen_token_makes_no_container_with(guarded: Guarded, what: str, par
     # Without a user namespace Kubernetes itself would refuse some of it.
     refused = guarded.create(a_set(guarded, hostUsers=False, **change), guarded.operator)
     assert not refused.ok and "UTK0540" in refused.said, refused.said
+
+
+def mounting(place: Guarded, secret: str, uid: str | None = None) -> Object:
+    """A set whose pods mount this Secret in place of their job's tokens; {uid} is what the job's label says."""
+    made = a_set(place)
+    labels, pod = made["metadata"]["labels"], made["spec"]["template"]["spec"]
+    labels["ultrathink.io/job-uid"] = uid or labels["ultrathink.io/job-uid"]
+    tokens = next(volume for volume in pod["volumes"] if volume["name"] == "tokens")
+    tokens["secret"]["secretName"] = secret.format(uid=labels["ultrathink.io/job-uid"])
+    return made
+
+
+@pytest.mark.parametrize("secret", ["team-s3", "s3", "other-1-{uid}"])
+def test_pods_mount_secrets_of_their_job_of_the_charts_runtime_and_of_the_list(guarded: Guarded, secret: str) -> None:
+    made = guarded.create(mounting(guarded, secret), guarded.operator)
+    assert made.ok, made.said
+
+
+@pytest.mark.fault("N03")
+@pytest.mark.parametrize(
+    ("secret", "uid"),
+    [
+        ("theirs", None),
+        ("{uid}-theirs", None),
+        ("database-password", "password"),
+        ("theirs", "theirs"),
+        ("{uid}", "123e4567-e89b-12d3-a456-426614174000"),
+    ],
+)
+def test_a_stolen_token_mounts_no_secret_of_others(guarded: Guarded, secret: str, uid: str | None) -> None:
+    refused = guarded.create(mounting(guarded, secret, uid), guarded.operator)
+    assert not refused.ok, refused.said
+    assert "UTK0540" in refused.said and "admission.secrets" in refused.said, refused.said
 
 
 @pytest.mark.fault("N08")
@@ -282,6 +333,18 @@ def test_a_stolen_token_opens_no_door_to_the_outside(guarded: Guarded, kind: str
     made = a_set(guarded)
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "labels": made["metadata"]["labels"]}}
     assert "UTK0540" in guarded.create({**service, "spec": spec}, guarded.operator).said
+
+
+def test_a_set_that_is_there_is_not_changed_to_read_secrets_either(guarded: Guarded) -> None:
+    made = a_set(guarded)
+    where = ("-n", guarded.namespace)
+    guarded.must("create", *where, "-f", "-", stdin=json.dumps(made), by=guarded.operator)
+    variable = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "theirs", "key": "key"}}}
+    containers = [{"name": "trainer", "env": [variable]}]
+    patch = json.dumps({"spec": {"template": {"spec": {"containers": containers}}}})
+    refused = guarded("patch", *where, "sts", made["metadata"]["name"], "-p", patch, by=guarded.operator)
+    assert "UTK0540" in refused.said, refused.said
+    guarded.must("delete", *where, "sts", made["metadata"]["name"])
 
 
 def test_a_stolen_token_takes_nothing_away_that_is_not_a_jobs(guarded: Guarded) -> None:

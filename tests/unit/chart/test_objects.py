@@ -160,6 +160,16 @@ def test_pods_can_be_held_to_a_list_of_accounts(render: Render, one: One) -> Non
     assert "admission.serviceAccounts" not in said()
 
 
+def test_pods_mount_the_runtimes_secret_and_those_of_a_list(render: Render, one: One) -> None:
+    def said(*settings: str) -> str:
+        found = one(render(*settings), "ValidatingAdmissionPolicy", "home-release-operator-itself")
+        return str(found["spec"]["validations"])
+
+    assert "secretName in []" in said()
+    given = said('runtime.storage.secretName="runs"', 'admission.secrets=["team-s3"]')
+    assert "secretName in ['team-s3','runs']" in given.replace("\\'", "'")
+
+
 def test_monitors_are_made_only_where_something_reads_them(helm: Path, render: Render, one: One) -> None:
     with pytest.raises(Exception, match="CRDs of the Prometheus operator"):
         render("monitoring.podMonitor=true")
