@@ -58,6 +58,11 @@ def unpin(uri: str, step: int | None, settings: StorageSettings | None = None) -
     return ref.uri
 
 
+def find(uri: str, step: int | None, settings: StorageSettings | None = None) -> str:
+    """The URI of the checkpoint that is meant. Refused if it does not say which."""
+    return _one(uri, step, settings)[1].uri
+
+
 def remove(uri: str, step: int | None, *, force: bool = False, settings: StorageSettings | None = None) -> str:
     """Deletes one checkpoint of a job that does not run; the URI that it had."""
     job, ref = _one(uri, step, settings)
@@ -69,6 +74,13 @@ def _one(uri: str, step: int | None, settings: StorageSettings | None) -> tuple[
     """The checkpoint at a URI, or the one of that step of the only job below it."""
     found = layout.address(uri)
     if found is not None:
+        if step not in (None, found.step):
+            raise Refused.of(
+                "UTK0604",
+                field="--step",
+                message=f"{uri} is the checkpoint of step {found.step}, --step says {step}",
+                fix="leave --step out, or name the job's folder",
+            )
         job = JobStore(open_store(found.prefix, settings), found.uid)
         return job, job.ref(found.uid, found.epoch, found.step)
     jobs = list(listing.jobs(open_store(uri, settings)))

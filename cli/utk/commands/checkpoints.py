@@ -1,5 +1,6 @@
 """utk checkpoints: what a job has saved, and whether every byte of it is right. Needs no cluster with --uri."""
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +9,7 @@ from ultrathink_api.errors import Refused
 from utk import exits, output
 from utk.commands.plan import size
 from utk.console import clean, console, table
-from utk.options import Context, Group, Kubeconfig, Namespace, Output, command
+from utk.options import Context, Group, Kubeconfig, Namespace, Output, Yes, command
 
 app = typer.Typer(
     cls=Group,
@@ -126,6 +127,7 @@ def rm(
     force: Annotated[
         bool, typer.Option("--force", help="The last attempt died without a word; take it for ended.")
     ] = False,
+    yes: Yes = False,
     namespace: Namespace = "",
     context: Context = "",
     kubeconfig: Kubeconfig = "",
@@ -134,7 +136,22 @@ def rm(
     from ultrathink import checkpoints
 
     place = _place(name, uri, namespace, context, kubeconfig)
+    if not yes:
+        _confirm(checkpoints.find(place, step), force)
     console.say(f"deleted {clean(checkpoints.remove(place, step, force=force))}")
+
+
+def _confirm(found: str, force: bool) -> None:
+    if not console.asks:
+        raise Refused.of(
+            "UTK0605",
+            field="utk checkpoints rm",
+            message=f"deleting {found} needs a yes, and there is no terminal to ask at",
+            fix=f"utk checkpoints rm --uri {shlex.quote(found)}{' --force' if force else ''} -y",
+        )
+    console.complain(f"{clean(found)} will be deleted; nothing brings it back.")
+    if not typer.confirm("Delete it?", err=True):
+        raise typer.Abort
 
 
 @app.command("export")
