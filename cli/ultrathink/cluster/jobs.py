@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from ultrathink.cluster.connect import Cluster
-from ultrathink.cluster.translate import asking, not_found, unwatched
+from ultrathink.cluster.translate import asking, not_found, silent, unwatched
 from ultrathink_api import GROUP_VERSION
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import PLURAL
@@ -148,10 +148,18 @@ def wait_gone(
 
 
 def watch(
-    cluster: Cluster, name: str, timeout: float | None = None, clock: Callable[[], float] = time.monotonic
+    cluster: Cluster,
+    name: str,
+    timeout: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    unanswered: Callable[[Problem], None] | None = None,
 ) -> Iterator[Raw]:
-    """The job each time it has changed, first as it is; survives an API server that is away. Never ends by itself."""
+    """The job each time it has changed, first as it is; survives an API server that is away. Never ends by itself.
+
+    `unanswered` is told, once, that no operator has seen the job as it is for ten seconds.
+    """
     began = last_answer = clock()
+    answered: float | None = began
     seen = ""
     while True:
         try:
@@ -163,6 +171,12 @@ def watch(
             if refused.problem.code not in {"UTK0503", "UTK0511"} or clock() - last_answer > PATIENCE_SECONDS:
                 raise
             found = None
+        if unanswered and answered is not None:
+            if found is None or up_to_date(found):
+                answered = clock()
+            elif clock() - answered >= NOTICE_SECONDS:
+                unanswered((silent if noticed(found) else unwatched)(cluster.namespace))
+                answered = None
         if found is not None and found["metadata"]["resourceVersion"] != seen:
             seen = found["metadata"]["resourceVersion"]
             yield found
@@ -179,6 +193,12 @@ def ended(raw: Raw) -> bool:
 def noticed(raw: Raw) -> bool:
     """Whether an operator has seen the job at all."""
     return (raw.get("status") or {}).get("observedGeneration") is not None
+
+
+def up_to_date(raw: Raw) -> bool:
+    """Whether an operator has seen the spec as it is."""
+    generation = (raw.get("status") or {}).get("observedGeneration")
+    return generation is not None and generation >= raw["metadata"]["generation"]
 
 
 def neglected(raw: Raw, now: datetime | None = None) -> Problem | None:

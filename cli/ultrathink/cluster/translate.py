@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ultrathink_api import API_GROUP
@@ -93,6 +94,16 @@ def unwatched(namespace: str) -> Problem:
         why="an operator acts only in the namespaces that its release names, and only while it runs",
         fix=f"{UPGRADE} --set 'watchNamespaces={{{namespace}}}' (list those that it watches already, too); "
         f"kubectl get pods -n {RELEASE_NAMESPACE} shows whether it runs",
+    )
+
+
+def silent(namespace: str) -> Problem:
+    """The operator that once saw a job says nothing to what was changed in it."""
+    return replace(
+        unwatched(namespace),
+        message="the change is stored, but the operator does not answer; it is made as soon as one does",
+        fix=f"kubectl get pods -n {RELEASE_NAMESPACE} shows whether it runs, "
+        f"helm get values {RELEASE} -n {RELEASE_NAMESPACE} whether it still watches namespace {namespace}",
     )
 
 

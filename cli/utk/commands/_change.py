@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 
-from ultrathink_api.errors import Refused
-from utk import exits, output
+from ultrathink_api.errors import Problem, Refused
+from utk import exits, output, problems
 from utk.commands._cluster import Raw, connect, exit_of, named, phase_of, situation, told, view
 from utk.console import clean, console
 from utk.options import seconds
@@ -66,7 +66,9 @@ def apply(name: str, change: Change, where: Where) -> int:
         _show(after, change, where)
         return exits.OK
     try:
-        after = told(cluster, before, limit, lambda now: change.reached(before, now) or jobs.ended(now))
+        after = told(
+            cluster, before, limit, lambda now: change.reached(before, now) or jobs.ended(now), unanswered=_warn
+        )
     except KeyboardInterrupt:
         console.complain(f"\nDetached; it goes on without us.  See: utk status {before['metadata']['name']}")
         return exits.INTERRUPTED
@@ -101,6 +103,10 @@ def _confirm(raw: Raw, change: Change) -> None:
         raise typer.Abort
 
 
+def _warn(problem: Problem) -> None:
+    problems.complain([problem], kind="warning")
+
+
 def _say(raw: Raw, change: Change, dry: bool) -> None:
     name, would = clean(raw["metadata"]["name"]), "would be " if dry else ""
     console.done(f"ultrathinkjob.ultrathink.io/{name} {would}{change.said}")
@@ -131,5 +137,6 @@ def phase_in(*phases: str) -> Callable[[Raw, Raw], bool]:
 
 def seen(raw: Raw) -> bool:
     """Whether the status speaks of the spec as it is."""
-    generation = (raw.get("status") or {}).get("observedGeneration")
-    return generation is not None and generation >= raw["metadata"]["generation"]
+    from ultrathink.cluster import jobs
+
+    return jobs.up_to_date(raw)

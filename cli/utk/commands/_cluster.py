@@ -67,12 +67,18 @@ def situation(raw: Raw) -> str:
     return " · ".join(part for part in said if part)
 
 
-def told(cluster: "Cluster", raw: Raw, limit: float | None, until: Callable[[Raw], bool]) -> Raw:
+def told(
+    cluster: "Cluster",
+    raw: Raw,
+    limit: float | None,
+    until: Callable[[Raw], bool],
+    unanswered: "Callable[[Problem], None] | None" = None,
+) -> Raw:
     """Waits for this very job, telling each change of its situation once on stderr; the job as it is then."""
     from ultrathink.cluster import jobs
 
     before = ""
-    for now in jobs.watch(cluster, raw["metadata"]["name"], limit):
+    for now in jobs.watch(cluster, raw["metadata"]["name"], limit, unanswered=unanswered):
         if now["metadata"]["uid"] != raw["metadata"]["uid"]:
             raise jobs.replaced(now)
         said = situation(now)

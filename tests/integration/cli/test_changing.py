@@ -91,3 +91,15 @@ def test_a_dry_run_changes_nothing(kubectl: "Utk", stage: "Stage", running: dict
 def test_a_wait_ends_in_time(kubectl: "Utk", running: dict[str, Any]) -> None:
     said = kubectl.here("stop", NAME, "--timeout=1s", "-o", "json")
     assert (said.code, said.json["errors"][0]["code"]) == (6, "UTK0609")
+
+
+@pytest.mark.parametrize(("words", "phase"), [(("stop",), "Suspended"), (("cancel", "-y"), "Failed")])
+def test_who_waits_for_an_operator_that_is_down_is_told_so_once(
+    kubectl: "Utk", stage: "Stage", running: dict[str, Any], words: tuple[str, ...], phase: str
+) -> None:
+    waiting = kubectl.start(*words, NAME, "-o", "json")
+    waiting.until(lambda r: "explain UTK0509" in r.err)
+    assert "does not answer" in waiting.err and "kubectl get pods" in waiting.err
+    stage.status(NAME, phase=phase, reason="Cancelled")
+    said = waiting.end()
+    assert said.json["status"]["phase"] == phase and said.err.count("warning[UTK0509]") == 1
