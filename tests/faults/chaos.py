@@ -1,6 +1,7 @@
 """`make chaos`: runs under random schedules of faults, each compared with a run that nothing happens to.
 
-Every run is remembered under its commit, so runs of one commit add up and what was right is not run again.
+Every run is remembered under its commit, so runs of one commit add up and what was right is not run again,
+unless the tree was changed.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from distributed.jobs import attempt
-from faults.plugin import CHAOS, ROOT, commit, read
+from faults.plugin import CHAOS, ROOT, commit, passed
 from faults.schedule import LAYOUTS, RANKS, STEPS, Schedule, StoreTrouble, schedule, step_of
 from integration.runtime.conftest import Event, LocalRun, tiny_job
 from testbed.s3 import S3Server
@@ -202,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the run under way is ended, too
     here = commit()
-    done = {(r["seed"], r["ray"]) for r in read(REPORT) if (r["commit"], r["result"]) == (here, "pass")}
+    done = {(record["seed"], record["ray"]) for record in passed(REPORT, here)}
     schedules = plan_runs(wanted.runs, wanted.ray, wanted.seed)
     wrong = 0
     REPORT.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ PAGE = "docs/robustness.md"
 SECURITY = "docs/security.md"
 REPORT = "bench/results/faults.jsonl"
 CHAOS = "bench/results/chaos.jsonl"
+CHANGED = "+"
 WRITTEN = (PAGE, SECURITY, REPORT, CHAOS)
 """What runs write: not a change of what is tested."""
 
@@ -25,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--faults",
         metavar="FILE",
-        help="run only tests of the fault matrix, append results to FILE, leave out what passed at this commit",
+        help="run only tests of the fault matrix, append results to FILE, leave out what passed at this very commit",
     )
 
 
@@ -43,8 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     file = config.getoption("--faults")
     if file is None:
         return
-    here = commit()
-    done = {record["test"] for record in read(Path(file)) if (record["commit"], record["result"]) == (here, "pass")}
+    done = {record["test"] for record in passed(Path(file), commit())}
     chosen = [item for item in items if faults_of(item) and item.nodeid not in done]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
@@ -103,7 +103,14 @@ def commit() -> str:
     """What is tested: the commit, with a + where a file that is not the page itself differs from it."""
     head = _git("rev-parse", "--short", "HEAD")
     changed = [line for line in _git("status", "--porcelain").splitlines() if not line.endswith(WRITTEN)]
-    return (head or "unknown") + ("+" if changed else "")
+    return (head or "unknown") + (CHANGED if changed else "")
+
+
+def passed(file: Path, here: str) -> list[dict[str, Any]]:
+    """What need not be run again: it passed at this commit. Of a changed tree nothing: it may have changed again."""
+    if here.endswith(CHANGED):
+        return []
+    return [record for record in read(file) if (record["commit"], record["result"]) == (here, "pass")]
 
 
 def _git(*words: str) -> str:

@@ -5,20 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from faults.negatives import NEGATIVES
-from faults.page import Record, newest
+from faults.page import Record, newest, verdict
 from faults.plugin import REPORT, ROOT, SECURITY, read
 
 HEAD = (Path(__file__).parent / "security_head.md").read_text()
 
 
 def row(name: str, records: Sequence[Record]) -> str:
-    """One line of the table; it passes when all its tests do."""
-    results = {record["result"] for record in records}
-    result = "fail" if "fail" in results else "pass" if "pass" in results else "none"
+    """One line of the table."""
     functions = dict.fromkeys(record["test"].rpartition("::")[2].partition("[")[0] for record in records)
     tests = "<br>".join(f"`{function}`" for function in functions) or "no test yet"
     commits = ", ".join(dict.fromkeys(record["commit"] for record in records)) or "-"
-    return f"| {name} | {NEGATIVES[name]} | {tests} | {result} | {commits} |"
+    return f"| {name} | {NEGATIVES[name]} | {tests} | {verdict(records)} | {commits} |"
 
 
 def page(records: Sequence[Record]) -> str:

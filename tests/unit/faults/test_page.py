@@ -58,6 +58,14 @@ def test_one_failing_test_fails_its_fault() -> None:
     assert rows(page(records))["F37"][3] == "fail"
 
 
+@pytest.mark.parametrize("other", ["pass", "none", "fail"])
+def test_a_fault_passes_when_all_its_tests_do(other: str) -> None:
+    one = {**KILLED, "faults": ["F37", "N04"], "result": "pass"}
+    records = [one, {**one, "result": other, "test": "tests/x.py::test_oom"}]
+    assert rows(page(records))["F37"][3] == other
+    assert f"| `test_kill`<br>`test_oom` | {other} | abc |" in security.page(records)
+
+
 SAMPLE = """
 import pytest
 
@@ -74,7 +82,14 @@ def test_other():
 """
 
 
-def test_a_run_leaves_records_of_marked_tests_and_goes_on_where_it_was(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize(
+    ("commit", "again"),
+    [("abc", {"failed": 1, "deselected": 2}), ("abc+", {"passed": 1, "failed": 1, "deselected": 1})],
+)
+def test_a_run_leaves_records_of_marked_tests_and_goes_on_where_it_was_unless_the_tree_was_changed(
+    pytester: pytest.Pytester, commit: str, again: dict[str, int]
+) -> None:
+    pytester.makeconftest(f"import faults.plugin\nfaults.plugin.commit = lambda: {commit!r}")
     pytester.makepyfile(SAMPLE)
     options = ("-p", "faults.plugin", "--faults", "report.jsonl", "-p", "no:cacheprovider")
     pytester.runpytest_subprocess(*options).assert_outcomes(passed=1, failed=1, deselected=1)
@@ -83,4 +98,4 @@ def test_a_run_leaves_records_of_marked_tests_and_goes_on_where_it_was(pytester:
         (["F37", "F43"], "pass", {"detect": 0.12}),
         (["F38"], "fail", {}),
     ]
-    pytester.runpytest_subprocess(*options).assert_outcomes(failed=1, deselected=2)
+    pytester.runpytest_subprocess(*options).assert_outcomes(**again)
