@@ -68,6 +68,10 @@ class ClusterStatus(StatusPart):
     """The Ray cluster that serves the job."""
 
     number: int = Field(description="Its number; written before its objects are made.", ge=0)
+    queued_at: str | None = Field(
+        default=None,
+        description="When the job began to wait for pods; the time of the cluster before if that one never trained.",
+    )
 
 
 class MeshStatus(StatusPart):

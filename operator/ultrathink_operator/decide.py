@@ -57,7 +57,7 @@ def _live(seen: Observed, now: float) -> list[Finding]:
     if resting is not None:
         return [*findings, resting]
     if seen.number == 0:
-        return [*findings, _begin(now)] if admitted else findings
+        return [*findings, _begin(seen, now)] if admitted else findings
     kept = cluster.keep(seen, admitted, now)
     findings += [_held(seen), cluster.clear_older(seen), kept]
     if "cluster" in kept.status:
@@ -67,13 +67,13 @@ def _live(seen: Observed, now: float) -> list[Finding]:
             placement.report(seen, now),
             progress.report(seen, admitted, now),
             nodes.force(seen, now),
-            change.follow(seen, admitted),
+            change.follow(seen, admitted, now),
         ]
     return [*findings, Finding(wake_after=DRIFT_CHECK_S)]
 
 
-def _begin(now: float) -> Finding:
-    first = cluster.intend(1)
+def _begin(seen: Observed, now: float) -> Finding:
+    first = cluster.intend(seen, now)
     return Finding(first.actions, first.conditions, {**first.status, "started_at": writing.timestamp(now)})
 
 

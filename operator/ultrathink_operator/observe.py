@@ -190,6 +190,12 @@ class Observed:
         """The cluster that status names; 0 before the first."""
         return self.job.status.cluster.number if self.job.status.cluster else 0
 
+    @property
+    def worked(self) -> bool:
+        """Whether an attempt began on the cluster that status names."""
+        attempt = self.job.status.attempt
+        return attempt is not None and attempt.cluster == self.number
+
     def set_of(self, number: int, role: str) -> SetView | None:
         return next((s for s in self.sets if s.meta.number == number and s.meta.role == role), None)
 

@@ -10,7 +10,7 @@ class DeadlinesSpec(Section):
     """How long a job may wait and run. On a cluster alone: a local run waits for nobody, and is ended by Ctrl-C."""
 
     queue_hours: float | None = setting(
-        "Hours that a job may wait until all its pods run for the first time, or again after a suspension; then it "
+        "Hours that a job may wait until all its pods run for the first time, or again on another cluster; then it "
         "fails with reason DeadlineExceeded. Default: no limit.",
         effect="inPlace",
         gt=0,

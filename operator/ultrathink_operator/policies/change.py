@@ -10,7 +10,7 @@ REASON = "SpecChanged"
 LOOK_AGAIN_S = 1.0
 
 
-def follow(seen: Observed, admitted: Admitted | None) -> Finding:
+def follow(seen: Observed, admitted: Admitted | None, now: float) -> Finding:
     """Bring the supervisor to the generation of the spec, once per generation."""
     said, supervisor, generation = answer(seen), seen.supervisor, seen.job.generation
     if admitted is None or said is None or supervisor is None or said.generation >= generation:
@@ -18,7 +18,7 @@ def follow(seen: Observed, admitted: Admitted | None) -> Finding:
     if supervisor.needs_cluster < generation:
         return Finding(actions=(SendSpec(generation, seen.job.spec),), wake_after=LOOK_AGAIN_S)
     if said.stop is not None and said.stop.confirmed:
-        return cluster.intend(seen.number + 1, REASON, "the changed spec needs another cluster")
+        return cluster.intend(seen, now, REASON, "the changed spec needs another cluster")
     message = "saving a checkpoint; the changed spec needs another cluster"
     stop = () if said.stop is not None else (Stop(float(grace_seconds(seen))),)
     return Finding(actions=stop, conditions=(Said("Running", "False", REASON, message),), wake_after=LOOK_AGAIN_S)

@@ -5,6 +5,7 @@ from ultrathink_api.status import ClusterStatus
 from ultrathink_operator.actions import Action, Create, CreateTokens, Delete, DeleteRest, Finding, Hold, Said, Scale
 from ultrathink_operator.observe import Observed
 from ultrathink_operator.policies.admission import Admitted
+from ultrathink_operator.policies.writing import timestamp
 from ultrathink_operator.render import cluster as rendering
 
 CREATING = "Creating"
@@ -13,14 +14,19 @@ HEAD_DEAD_S = 300.0
 """A head that kubelet calls not ready for this long, and that does not answer us either, is given up."""
 
 
-def intend(number: int, reason: str = CREATING, message: str = "") -> Finding:
-    """The next cluster, as an intent: a creation that comes too late bears an older number and is cleared away."""
+def intend(seen: Observed, now: float, reason: str = CREATING, message: str = "", *, anew: bool = False) -> Finding:
+    """The next cluster, as an intent: a creation that comes too late bears an older number and is cleared away.
+
+    It goes on waiting for its pods where the one before left off, unless that one trained, or all begins `anew`.
+    """
+    before, number = seen.job.status.cluster, seen.number + 1
+    queued_at = timestamp(now) if before is None or anew or seen.worked else before.queued_at
     scheduled = Said("Scheduled", "False", CREATING, message or f"cluster {number} is being made")
     running = Said("Running", "False", reason, message or f"cluster {number} is being made")
     return Finding(
         actions=(Hold(),),
         conditions=(scheduled, running),
-        status={"cluster": ClusterStatus(number=number)},
+        status={"cluster": ClusterStatus(number=number, queued_at=queued_at)},
     )
 
 
@@ -46,9 +52,9 @@ def keep(seen: Observed, admitted: Admitted | None, now: float) -> Finding:
         return _create_or_record(seen, admitted, number)
     if head is None or (head.workers and seen.set_of(number, names.WORKER) is None):
         gone = names.head_set if head is None else names.worker_set
-        return intend(number + 1, "ClusterLost", f"StatefulSet {gone(seen.job.meta.name, number)} was deleted")
+        return intend(seen, now, "ClusterLost", f"StatefulSet {gone(seen.job.meta.name, number)} was deleted")
     if _head_is_dead(seen, now):
-        return intend(number + 1, "ClusterLost", "the head neither answers nor gets ready")
+        return intend(seen, now, "ClusterLost", "the head neither answers nor gets ready")
     actions: tuple[Action, ...] = _drift(seen, number)
     if service is None and admitted is not None:
         actions += (Create(rendering.objects(admitted.order(seen, number))[0]),)
@@ -116,8 +122,7 @@ def _head_is_dead(seen: Observed, now: float) -> bool:
     """Two witnesses, kubelet's probe and our own question, and a head that had worked before: else a new one would
     not do better."""
     head, supervisor = seen.head_of(seen.number), seen.supervisor
-    worked = seen.job.status.attempt is not None and seen.job.status.attempt.cluster == seen.number
-    if head is None or supervisor is None or head.ready or head.ready_changed_at is None or not worked:
+    if head is None or supervisor is None or head.ready or head.ready_changed_at is None or not seen.worked:
         return False
     silent = supervisor.asked_since if supervisor.answered_at is None else supervisor.answered_at
     same = supervisor.pod_uid == head.meta.uid

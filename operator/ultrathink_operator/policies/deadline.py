@@ -41,11 +41,12 @@ def _number(limits: dict[str, Any], name: str) -> float | None:
 
 
 def _queue(seen: Observed, hours: float | None) -> Deadline | None:
-    status = seen.job.status
-    scheduled, resumed = status.condition("Scheduled"), status.condition("Suspended")
-    if hours is None or scheduled is None or scheduled.status == "True" or _has_run_here(seen):
+    """A cluster that has trained and lost a pod waits under no limit; the next one of the job begins a new wait."""
+    status, scheduled = seen.job.status, seen.job.status.condition("Scheduled")
+    if hours is None or status.cluster is None or scheduled is None or scheduled.status == "True" or seen.worked:
         return None
-    began = max(seconds(status.started_at) or 0.0, (resumed and seconds(resumed.last_transition_time)) or 0.0)
+    queued = seconds(status.cluster.queued_at or status.started_at) or 0.0
+    began = max(queued, seconds(scheduled.last_transition_time) or 0.0)
     why = f": {scheduled.message}" if scheduled.message else ""
     return Deadline(began + hours * HOUR_S, f"its pods did not run within deadlines.queueHours {hours:g}{why}")
 
@@ -67,8 +68,3 @@ def _active(seen: Observed, days: float | None, now: float) -> Deadline | None:
         return None
     active = sum(amount for bucket, amount in goodput.seconds.items() if bucket != "queue")
     return Deadline(now + days * DAY_S - active, f"it was active for deadlines.activeDays {days:g}")
-
-
-def _has_run_here(seen: Observed) -> bool:
-    attempt = seen.job.status.attempt
-    return attempt is not None and attempt.cluster == seen.number

@@ -29,7 +29,7 @@ def follow(seen: Observed, now: float) -> Finding | None:
         return _saving(seen, now, began, reason)
     if ends is not None:
         return _end(seen, now, ends)
-    return _rest(seen, now, began) if suspended else _resume(seen)
+    return _rest(seen, now, began) if suspended else _resume(seen, now)
 
 
 def _ends(seen: Observed, now: float) -> Words | None:
@@ -80,12 +80,13 @@ def _rest(seen: Observed, now: float, began: float) -> Finding:
     )
 
 
-def _resume(seen: Observed) -> Finding:
+def _resume(seen: Observed, now: float) -> Finding:
     """On a new cluster; what is left of the old one is cleared away as every lower number is."""
     back = Said("Suspended", "False", RESUMED)
     if seen.number == 0:
         return Finding(conditions=(back,), status={"suspended_at": None}, wake_after=0.0)
-    next_one = cluster.intend(seen.number + 1, RESUMED, f"cluster {seen.number + 1} is being made to go on")
+    message = f"cluster {seen.number + 1} is being made to go on"
+    next_one = cluster.intend(seen, now, RESUMED, message, anew=True)
     return Finding(
         actions=next_one.actions,
         conditions=(*next_one.conditions, back),

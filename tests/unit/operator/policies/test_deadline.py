@@ -1,9 +1,11 @@
 """Deadlines end a job that waits or runs too long, whoever was started anew meanwhile."""
 
+from dataclasses import replace
 from typing import Any
 
 from ultrathink_api.status import GoodputStatus
 from ultrathink_operator import actions as do
+from ultrathink_operator.policies.deadline import DAY_S
 from ultrathink_operator.policies.writing import PROGRESS_EVERY_S
 from unit.operator.parts.cluster import SPEC, Cluster, running
 
@@ -35,6 +37,50 @@ def test_a_suspension_is_no_waiting() -> None:
     assert cluster.names("StatefulSet") == ["q-2-head", "q-2-worker"]
     cluster.wait(3601)
     assert cluster.status.reason == "DeadlineExceeded"
+
+
+def test_a_job_that_trained_for_days_waits_for_its_next_cluster_from_then_on() -> None:
+    for needs_another in (lost, changed, changed_while_a_worker_was_gone):
+        cluster = running(deadlines={"queueHours": 2})
+        cluster.now += 3 * DAY_S
+        cluster.supervise("running", 150)
+        cluster.settle()
+        needs_another(cluster)
+        assert (cluster.seen().number, cluster.status.phase) == (2, "Recovering"), needs_another
+        cluster.wait(2 * 3600 - 1)
+        assert cluster.status.phase == "Recovering", needs_another
+        cluster.wait(2)
+        assert (cluster.status.phase, cluster.status.reason) == ("Failed", "DeadlineExceeded"), needs_another
+
+
+def test_a_cluster_lost_while_it_waits_begins_no_new_wait() -> None:
+    cluster = job(queueHours=2)
+    cluster.wait(3600)
+    lost(cluster)
+    cluster.wait(3601)
+    assert cluster.status.reason == "DeadlineExceeded"
+
+
+def lost(cluster: Cluster) -> None:
+    cluster.lose("StatefulSet", "q-1-head")
+    cluster.settle()
+
+
+def changed(cluster: Cluster) -> None:
+    cluster.change_spec(workers={"count": 4})
+    cluster.supervise("running", 160, generation=1)
+    assert cluster.supervisor is not None
+    cluster.supervisor = replace(cluster.supervisor, needs_cluster=2)
+    cluster.settle()
+    cluster.confirm_stop(step=160)
+    cluster.settle()
+
+
+def changed_while_a_worker_was_gone(cluster: Cluster) -> None:
+    cluster.lose("Pod", "q-1-worker-1")
+    cluster.wait(5 * 3600)
+    assert cluster.condition("Scheduled")[0] == "False"
+    changed(cluster)
 
 
 def test_a_job_whose_pods_run_waits_no_longer() -> None:
