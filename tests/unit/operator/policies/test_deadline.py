@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from ultrathink_api.status import GoodputStatus
 from ultrathink_operator import actions as do
 from ultrathink_operator.policies.deadline import DAY_S
@@ -59,6 +61,26 @@ def test_a_cluster_lost_while_it_waits_begins_no_new_wait() -> None:
     lost(cluster)
     cluster.wait(3601)
     assert cluster.status.reason == "DeadlineExceeded"
+
+
+@pytest.mark.parametrize("resumed_before", [False, True])
+def test_a_gang_that_is_placed_in_part_fails_when_its_wait_is_over_the_first_time(resumed_before: bool) -> None:
+    cluster = job(queueHours=2)
+    if resumed_before:
+        cluster.change_spec(suspend=True)
+        cluster.settle()
+        cluster.change_spec(suspend=False)
+        cluster.settle()
+    number = cluster.seen().number
+    cluster.set_pod(f"q-{number}-head-0", "Running", "True")
+    cluster.supervise("starting", attempt=None, progress=None)
+    cluster.wait(2 * 3600 + 1)
+    assert (cluster.status.phase, cluster.status.reason) == ("Suspending", "DeadlineExceeded")
+    cluster.now += 5
+    cluster.confirm_stop(step=0)
+    cluster.settle()
+    assert (cluster.status.phase, cluster.status.reason) == ("Failed", "DeadlineExceeded")
+    assert cluster.seen().number == number
 
 
 def lost(cluster: Cluster) -> None:
