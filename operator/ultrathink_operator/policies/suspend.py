@@ -49,14 +49,15 @@ def _asked(seen: Observed, word: str) -> bool:
 
 
 def _saving(seen: Observed, now: float, began: float, reason: str) -> Finding:
-    """The first phase. Once begun it is ended: a supervisor that was told to stop trains no more."""
-    said = answer(seen)
-    stop: tuple[Action, ...] = () if said and said.stop else (Stop(float(grace_seconds(seen))),)
+    """The first phase, written down before the supervisor hears of it, so that whoever comes next knows of the stop.
+    Once begun it is ended: a supervisor that was told to stop trains no more."""
+    said, stored = answer(seen), seen.job.status.suspended_at is not None
+    stop: tuple[Action, ...] = (Stop(float(grace_seconds(seen))),) if stored and not (said and said.stop) else ()
     return Finding(
         actions=(*stop, *nodes.force(seen, now).actions),
         conditions=_at_rest("False", reason, "saving a checkpoint before the pods go"),
         status={**copied(said), "suspended_at": timestamp(began)},
-        wake_after=LOOK_AGAIN_S,
+        wake_after=LOOK_AGAIN_S if stored else 0.0,
     )
 
 

@@ -121,6 +121,7 @@ def test_a_job_that_makes_no_step_in_time_is_stopped_and_fails() -> None:
     cluster.wait(1799)
     assert cluster.status.phase == "Starting"
     cluster.now += 2
+    cluster.step()
     assert do.Stop(grace_seconds=60.0) in cluster.step().actions
     cluster.confirm_stop(step=0)
     cluster.settle()

@@ -8,8 +8,7 @@ class TestASuspendedJob:
     def test_is_asked_to_save_before_anything_goes(self) -> None:
         cluster = running()
         cluster.change_spec(suspend=True)
-        decision = cluster.step()
-        assert decision.actions == (do.Stop(grace_seconds=60.0),)
+        assert stopped_by(cluster) == do.Stop(grace_seconds=60.0)
         assert (cluster.status.phase, cluster.status.reason) == ("Suspending", "Suspending")
         cluster.settle()
         assert len(cluster.names("Pod")) == 3
@@ -84,7 +83,7 @@ class TestASuspendedJob:
     def test_whose_spec_is_refused_beside_saves_all_the_same(self) -> None:
         cluster = running()
         cluster.change_spec(suspend=True, workers={"count": 3})
-        assert cluster.step().actions == (do.Stop(grace_seconds=60.0),)
+        assert stopped_by(cluster) == do.Stop(grace_seconds=60.0)
 
     def test_can_be_deleted_at_once(self) -> None:
         cluster = suspended()
@@ -117,6 +116,15 @@ class TestAResumedJob:
         cluster.settle()
         assert cluster.names("StatefulSet") == ["q-2-head", "q-2-worker"]
 
+    def test_that_changed_its_mind_before_the_operator_wrote_it_down_trains_on(self) -> None:
+        cluster = running()
+        cluster.change_spec(suspend=True)
+        cluster.step(actions=8)
+        cluster.change_spec(suspend=False)
+        cluster.settle()
+        assert cluster.supervisor and cluster.supervisor.progress and cluster.supervisor.progress.stop is None
+        assert (cluster.status.phase, cluster.seen().number) == ("Running", 1)
+
     def test_may_have_another_size(self) -> None:
         cluster = suspended()
         cluster.change_spec(suspend=False, workers={"count": 4})
@@ -140,7 +148,7 @@ class TestACancelledJob:
     def test_saves_and_fails_for_good(self) -> None:
         cluster = running()
         cluster.change_spec(cancel=True)
-        assert cluster.step().actions == (do.Stop(grace_seconds=60.0),)
+        assert stopped_by(cluster) == do.Stop(grace_seconds=60.0)
         assert (cluster.status.phase, cluster.status.reason) == ("Suspending", "Cancelling")
         cluster.confirm_stop(step=55)
         cluster.settle()
@@ -160,6 +168,15 @@ class TestACancelledJob:
         cluster.change_spec(cancel=True)
         cluster.settle()
         assert cluster.status.phase == "Failed"
+
+
+def stopped_by(cluster: Cluster) -> do.Action:
+    """What the supervisor is told, once the intent to tell it so is stored."""
+    first = cluster.step()
+    assert first.actions == () and first.wake_after == 0.0
+    assert cluster.status.suspended_at is not None
+    (stop,) = cluster.step().actions
+    return stop
 
 
 def suspended() -> Cluster:
