@@ -10,6 +10,8 @@ from faults.operator.parts.direct import Refused, path
 from faults.operator.parts.invariants import RATE
 from faults.operator.parts.lives import NAME, deletion
 from faults.operator.parts.stage import Stage, stage
+from ultrathink_api.causes import Cause
+from ultrathink_api.protocol import StopView
 
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ultrathinkjobs.ultrathink.io"
 LARGE = 200_000
@@ -175,4 +177,23 @@ async def test_of_two_changes_and_a_revert_the_last_counts(plane: Any) -> None:
         await one.quiet(1.0)
         assert (head.stops, one.world.status("wavering")["cluster"]["number"]) == (0, 1)
         assert one.world.status("wavering")["phase"] == "Running"
+        one.check()
+
+
+@pytest.mark.fault("F28")
+async def test_a_change_taken_back_while_the_old_cluster_saves_for_it_goes_on_on_another_one(plane: Any) -> None:
+    async with stage(plane) as one:
+        head = await one.running("torn")
+        head.effect, head.confirms = "newCluster", False
+        await one.patch("torn", {"spec": {"workers": {"count": 4}}})
+        await one.world.until(lambda: head.stops, "the supervisor to be asked to stop")
+        head.effect = "inPlace"  # as it finds the spec that it was started with
+        await one.patch("torn", {"spec": {"workers": {"count": 2}}})
+        seen = lambda: one.world.status("torn").get("observedGeneration")  # noqa: E731
+        await one.world.until(lambda: seen() == 3, "observedGeneration")
+        head.commit(12)
+        head.say(state="stopped", stop=StopView(reason=Cause.SUSPENDED, confirmed=True, step=12))
+        (await one.supervisor(2)).train(13, attempt=2)
+        await one.phase("torn", "Running")
+        assert one.world.get("statefulsets", "torn-2-worker")["spec"]["replicas"] == 2
         one.check()

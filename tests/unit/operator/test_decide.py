@@ -1,6 +1,7 @@
 """The life of a job, as decide() leads it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from ultrathink_api.protocol import CheckpointTrouble
 from ultrathink_api.status import CheckpointStatus, GoodputStatus
 from ultrathink_operator import actions as do
 from ultrathink_operator.observe import Supervisor, Trouble
+from ultrathink_operator.policies.change import LOOK_AGAIN_S
 from ultrathink_operator.policies.writing import PROGRESS_EVERY_S, timestamp
 from unit.operator.parts.cluster import Cluster, running
 
@@ -301,6 +303,19 @@ class TestAChangedSpec:
         assert cluster.status.cluster is not None and cluster.status.cluster.number == 2
         assert cluster.objects["StatefulSet", "q-2-worker"]["spec"]["replicas"] == 4
 
+    def test_that_is_taken_back_while_the_old_cluster_saves_goes_on_on_another_one_all_the_same(self) -> None:
+        cluster = running()
+        cluster.change_spec(workers={"count": 4})
+        cluster.settle()
+        cluster.change_spec(workers={"count": 2})
+        cluster.settle()
+        assert (cluster.status.phase, cluster.status.reason) == ("Recovering", "SpecChanged")
+        assert cluster.decide().wake_after == LOOK_AGAIN_S
+        cluster.confirm_stop(60)
+        cluster.settle()
+        assert cluster.names("StatefulSet") == ["q-2-head", "q-2-worker"]
+        assert cluster.objects["StatefulSet", "q-2-worker"]["spec"]["replicas"] == 2
+
     def test_that_is_refused_leaves_the_old_one_running_and_says_so(self) -> None:
         cluster = running()
         cluster.change_spec(workers={"count": 3})
@@ -309,6 +324,16 @@ class TestAChangedSpec:
         assert cluster.status.phase == "Running"
         assert cluster.status.reason == "Invalid"
         assert cluster.names("StatefulSet") == ["q-1-head", "q-1-worker"]
+
+
+@pytest.mark.parametrize("spec", [{}, {"workers": {"count": 3}}], ids=["a good spec", "a refused spec"])
+def test_a_stop_that_nobody_wants_leads_to_another_cluster(spec: dict[str, Any]) -> None:
+    cluster = running()
+    if spec:
+        cluster.change_spec(**spec)
+    cluster.confirm_stop(60)
+    cluster.settle()
+    assert cluster.seen().number == 2
 
 
 def test_one_worker_lives_in_the_head() -> None:

@@ -46,6 +46,9 @@ SPEC: dict[str, Any] = {
 START = 1_800_000_000.0
 MANY_PASSES = 40
 
+IN_PLACE = ("restart", "health", "resume", "suspend", "cancel", "restartedAt", "deadlines", "cleanup")
+"""What a supervisor takes over in place."""
+
 Raw = dict[str, Any]
 
 
@@ -66,6 +69,7 @@ class Cluster:
     log: list[Any] = field(default_factory=list)
     saved_step: int = 0
     attempt: int = 0
+    made_for: dict[int, Raw] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._count = 0
@@ -164,11 +168,13 @@ class Cluster:
         if self.supervisor is None or self.supervisor.pod_uid != head.meta.uid or self.supervisor.progress is None:
             self.attempt += 1
         known = self.supervisor.progress if self.supervisor else None
+        same = known if known and known.cluster == number and known.incarnation == head.meta.uid else None
         at = step if step is not None else (known.progress.step if known and known.progress else self.saved_step)
         said = Progress(
             uid=self.job["metadata"]["uid"],
             cluster=number,
-            generation=self.job["metadata"]["generation"],
+            generation=same.generation if same else self.job["metadata"]["generation"],
+            stop=same.stop if same else None,
             incarnation=head.meta.uid,
             state=state,
             attempt=AttemptStatus(number=self.attempt, cluster=number),
@@ -223,6 +229,7 @@ class Cluster:
             case do.Create(manifest):
                 assert manifest["metadata"]["ownerReferences"][0]["uid"] == meta["uid"]
                 key = manifest["kind"], manifest["metadata"]["name"]
+                self.made_for.setdefault(self.seen().number, lasting(self.job["spec"]))
                 if key not in self.objects:
                     self.objects[key] = self._stamped(copy.deepcopy(dict(manifest)))
             case do.CreateTokens(number):
@@ -255,8 +262,11 @@ class Cluster:
                     stop = StopView(reason="Suspended", confirmed=False)
                     said = self.supervisor.progress.model_copy(update={"stop": stop, "state": "stopping"})
                     self.supervisor = replace(self.supervisor, progress=said)
-            case do.SendSpec(generation):
-                if self.supervisor and self.supervisor.progress:
+            case do.SendSpec(generation, spec):
+                if self.supervisor and self.supervisor.progress and not self.supervisor.error:
+                    if lasting(json.loads(spec)) != self.made_for[self.supervisor.progress.cluster]:
+                        self.supervisor = replace(self.supervisor, needs_cluster=generation)
+                        return
                     said = self.supervisor.progress.model_copy(update={"generation": generation})
                     self.supervisor = replace(self.supervisor, progress=said)
 
@@ -310,6 +320,11 @@ class Cluster:
 
 
 _IDLE = (do.Explain, do.Stop, do.SendSpec)
+
+
+def lasting(spec: Raw) -> Raw:
+    """What of a spec a supervisor cannot take over in place."""
+    return {name: value for name, value in spec.items() if name not in IN_PLACE}
 
 
 def running(step: int = 50, **spec: Any) -> Cluster:
