@@ -9,6 +9,7 @@ from ultrathink_api.status import TERMINAL, WorkersStatus
 from ultrathink_operator.actions import Action, Finding, Release, Said
 from ultrathink_operator.observe import Observed, seconds
 from ultrathink_operator.policies import cluster, nodes
+from ultrathink_operator.policies.deadline import EXCEEDED
 from ultrathink_operator.policies.progress import answer, copied
 
 KEEP_AFTER_SUCCESS_S = 10.0
@@ -17,6 +18,8 @@ KEEP_AFTER_FAILURE_S = 300.0
 """So that a person who is told at once can look at the pods."""
 LOOK_AGAIN_S = 5.0
 CANCELLED = "Cancelled"
+STOPPED = "Stopped"
+"""Reason of Running when the supervisor confirmed, before the job failed, that nothing trains any more."""
 
 
 def is_over(seen: Observed) -> bool:
@@ -62,8 +65,10 @@ def let_go(seen: Observed) -> tuple[Action, ...]:
 
 
 def _keep(seen: Observed) -> float:
-    status = seen.job.status
-    if status.reason == CANCELLED:
+    """Nobody asks the supervisor any more: pods that may still begin to train are not kept."""
+    status, running = seen.job.status, seen.job.status.condition("Running")
+    stopped = running is not None and running.reason == STOPPED
+    if status.reason == CANCELLED or (status.reason == EXCEEDED and not stopped):
         return 0.0
     if status.phase == "Succeeded":
         return KEEP_AFTER_SUCCESS_S

@@ -96,14 +96,17 @@ def _resume(seen: Observed, now: float) -> Finding:
 
 
 def _end(seen: Observed, now: float, why: Words) -> Finding:
-    message = f"{why.message}; {_kept(seen)}"
+    message, said = f"{why.message}; {_kept(seen)}", answer(seen)
+    confirmed = said is not None and said.stop is not None and said.stop.confirmed
+    stopped = (Said("Running", "False", completion.STOPPED, message),) if confirmed else ()
     return Finding(
         actions=completion.let_go(seen),
         conditions=(
             Said("Failed", "True", why.reason, message),
             *_at_rest("False", why.reason, message),
+            *stopped,
         ),
-        status={**copied(answer(seen)), "ended_at": timestamp(now), "suspended_at": None},
+        status={**copied(said), "ended_at": timestamp(now), "suspended_at": None},
     )
 
 

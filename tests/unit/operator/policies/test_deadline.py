@@ -128,6 +128,35 @@ def test_a_job_that_makes_no_step_in_time_is_stopped_and_fails() -> None:
     assert (cluster.status.phase, cluster.status.reason) == ("Failed", "DeadlineExceeded")
 
 
+def test_the_pods_of_a_job_that_failed_by_a_deadline_stay_only_if_nothing_can_train_in_them() -> None:
+    def pods_left(confirmed: bool) -> list[str]:
+        cluster = job(startMinutes=30)
+        cluster.run_pods()
+        cluster.supervise("starting", 0)
+        cluster.settle()
+        cluster.wait(1801)
+        if confirmed:
+            cluster.confirm_stop(step=0)
+        else:
+            cluster.silence()
+        cluster.wait(120)
+        assert (cluster.status.phase, cluster.status.reason) == ("Failed", "DeadlineExceeded")
+        cluster.supervisor = None
+        cluster.settle()
+        cluster.wait(60)
+        return cluster.names("Pod")
+
+    assert pods_left(confirmed=True)
+    assert not pods_left(confirmed=False)
+
+
+def test_the_pods_of_a_job_that_waited_too_long_do_not_start_to_train_afterwards() -> None:
+    cluster = job(queueHours=2)
+    cluster.wait(2 * 3600 + 1)
+    assert cluster.status.phase == "Failed"
+    assert not cluster.names("Pod")
+
+
 def test_active_time_is_summed_over_all_attempts_and_the_job_saves_before_it_ends() -> None:
     cluster = running(deadlines={"activeDays": 1})
     cluster.attempt += 1
