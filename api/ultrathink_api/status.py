@@ -72,6 +72,7 @@ class ClusterStatus(StatusPart):
         default=None,
         description="When the job began to wait for pods; the time of the cluster before if that one never trained.",
     )
+    placed_at: str | None = Field(default=None, description="When all its pods ran for the first time.")
 
 
 class MeshStatus(StatusPart):

@@ -17,8 +17,8 @@ class DeadlinesSpec(Section):
         le=YEAR_DAYS * 24,
     )
     start_minutes: float | None = setting(
-        "Minutes from the moment when all pods run to the job's first step; then it fails with reason "
-        "DeadlineExceeded. Default: no limit.",
+        "Minutes from the moment when all pods of a cluster run for the first time to the job's first step; then it "
+        "fails with reason DeadlineExceeded. Default: no limit.",
         effect="inPlace",
         gt=0,
         le=30 * DAY_MINUTES,

@@ -52,13 +52,13 @@ def _queue(seen: Observed, hours: float | None) -> Deadline | None:
 
 
 def _start(seen: Observed, minutes: float | None) -> Deadline | None:
+    """A pod that is replaced stops no clock."""
     status = seen.job.status
-    scheduled = status.condition("Scheduled")
     stepped = status.progress is not None and status.progress.step > 0
-    if minutes is None or stepped or scheduled is None or scheduled.status != "True":
+    placed_at = seconds(status.cluster.placed_at) if status.cluster else None
+    if minutes is None or stepped or placed_at is None:
         return None
-    began = seconds(scheduled.last_transition_time) or 0.0
-    return Deadline(began + minutes * MINUTE_S, f"no step was made within deadlines.startMinutes {minutes:g}")
+    return Deadline(placed_at + minutes * MINUTE_S, f"no step was made within deadlines.startMinutes {minutes:g}")
 
 
 def _active(seen: Observed, days: float | None, now: float) -> Deadline | None:

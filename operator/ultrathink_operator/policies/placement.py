@@ -1,9 +1,10 @@
 """Why pods are not running, in the words of those who know: the scheduler, kubelet, and the quota."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from ultrathink_api import names
-from ultrathink_api.status import WorkersStatus
+from ultrathink_api.status import ClusterStatus, WorkersStatus
 from ultrathink_operator.actions import Action, Explain, Finding, Nudge, Said
 from ultrathink_operator.observe import Observed, PodView, SetView, Words
 from ultrathink_operator.policies.cluster import is_ours
@@ -31,12 +32,12 @@ def report(seen: Observed, now: float) -> Finding:
     desired = sum(s.replicas for s in sets)
     running = [p for p in pods if p.phase == "Running"]
     reasons = [*_of_sets(seen, sets), *_of_pods(seen, pods)]
-    status = {"workers": _workers(seen, pods, sets)}
+    status: dict[str, Any] = {"workers": _workers(seen, pods, sets)}
     if len(running) >= desired > 0:
         crashing = [(pod, why) for pod in running if (why := _crash(pod))]
         message = "" if not crashing else _told(crashing[0][0].meta.name, crashing[0][1], len(crashing), desired)
         said = Said("Scheduled", "True", crashing[0][1].reason if crashing else "Placed", message)
-        return Finding(conditions=(said,), status=status)
+        return Finding(conditions=(said,), status={**status, **_placed(seen, now)})
     if reasons:
         name, why = min(reasons, key=lambda r: (RANK.index(r[1].reason) if r[1].reason in RANK else len(RANK), r[0]))
         said = Said("Scheduled", "False", why.reason, _told(name, why, desired - len(running), desired))
@@ -45,6 +46,14 @@ def report(seen: Observed, now: float) -> Finding:
     unhappy = [*_unhappy(sets, pods, now), *_nudges(seen, sets, now)]
     wake = LOOK_AGAIN_S if desired > len(running) else None
     return Finding(actions=tuple(unhappy), conditions=(said,), status=status, wake_after=wake)
+
+
+def _placed(seen: Observed, now: float) -> dict[str, ClusterStatus]:
+    """The moment from which the first step is waited for, kept however often pods are replaced."""
+    cluster = seen.job.status.cluster
+    if cluster is None or cluster.placed_at is not None:
+        return {}
+    return {"cluster": cluster.model_copy(update={"placed_at": timestamp(now)})}
 
 
 def _told(name: str, why: Words, waiting: int, desired: int) -> str:

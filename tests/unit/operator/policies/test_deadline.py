@@ -128,6 +128,42 @@ def test_a_job_that_makes_no_step_in_time_is_stopped_and_fails() -> None:
     assert (cluster.status.phase, cluster.status.reason) == ("Failed", "DeadlineExceeded")
 
 
+def test_a_replaced_pod_does_not_begin_the_time_to_the_first_step_anew() -> None:
+    cluster = job(startMinutes=30)
+    for _ in range(3):
+        cluster.run_pods()
+        cluster.supervise("starting", 0)
+        cluster.settle()
+        cluster.wait(595)
+        cluster.lose("Pod", "q-1-worker-1")
+        cluster.wait(4)
+        assert cluster.condition("Scheduled")[0] == "False"
+        assert cluster.status.phase != "Suspending"
+    cluster.run_pods()
+    cluster.wait(10)
+    assert (cluster.status.phase, cluster.status.reason) == ("Suspending", "DeadlineExceeded")
+
+
+def test_a_resumed_job_has_its_whole_time_to_the_first_step() -> None:
+    cluster = job(startMinutes=30)
+    cluster.run_pods()
+    cluster.settle()
+    cluster.wait(1500)
+    cluster.change_spec(suspend=True)
+    cluster.settle()
+    cluster.wait(100)
+    assert cluster.status.phase == "Suspended"
+    cluster.wait(10_000)
+    cluster.change_spec(suspend=False)
+    cluster.wait(1000)
+    cluster.run_pods()
+    cluster.settle()
+    cluster.wait(1799)
+    assert cluster.status.phase == "Starting"
+    cluster.wait(2)
+    assert (cluster.status.phase, cluster.status.reason) == ("Suspending", "DeadlineExceeded")
+
+
 def test_the_pods_of_a_job_that_failed_by_a_deadline_stay_only_if_nothing_can_train_in_them() -> None:
     def pods_left(confirmed: bool) -> list[str]:
         cluster = job(startMinutes=30)
