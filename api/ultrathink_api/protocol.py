@@ -154,6 +154,7 @@ class StopView(Body):
     reason: StopReason = Field(description="Why.")
     confirmed: bool = Field(description="No rank runs any more; what could be saved is committed.")
     step: int | None = Field(default=None, description="The step that the last checkpoint holds.")
+    delete_checkpoints: bool = Field(default=False, description="The checkpoints go, or are gone where confirmed.")
 
 
 class OutcomeView(Body):

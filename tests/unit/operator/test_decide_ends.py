@@ -1,5 +1,7 @@
 """How a job ends, or is deleted, as decide() leads it."""
 
+import pytest
+
 from ultrathink_operator import actions as do
 from ultrathink_operator.policies.completion import KEEP_AFTER_FAILURE_S, KEEP_AFTER_SUCCESS_S
 from unit.operator.parts.cluster import Cluster, running
@@ -69,6 +71,23 @@ class TestADeletedJob:
         cluster.delete_job()
         assert cluster.step().actions == (do.Stop(grace_seconds=0.0, delete_checkpoints=True),)
         cluster.settle()
+        assert cluster.job is not None
+        cluster.confirm_stop(step=55)
+        cluster.settle()
+        assert cluster.job is None
+
+    @pytest.mark.parametrize("confirmed", [False, True], ids=["under way", "confirmed"])
+    def test_that_takes_its_checkpoints_along_does_so_though_it_was_stopped_for_another_reason(
+        self, confirmed: bool
+    ) -> None:
+        cluster = running(checkpoint={"onDelete": "Delete"})
+        cluster.change_spec(suspend=True)
+        cluster.settle()
+        if confirmed:
+            cluster.confirm_stop(step=55)
+        cluster.delete_job()
+        assert cluster.step().actions == (do.Stop(grace_seconds=0.0, delete_checkpoints=True),)
+        assert cluster.step().actions == ()
         assert cluster.job is not None
         cluster.confirm_stop(step=55)
         cluster.settle()

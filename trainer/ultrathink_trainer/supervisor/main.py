@@ -376,5 +376,6 @@ class Supervisor:
             stepping=self._observer.stepping,
             verified=self._ended is not None and self._ended.verified,
             trouble=self._keeper.trouble(now),
-            settled=self._deleted or not self._deleting,
+            deleting=self._deleting,
+            deleted=self._deleted,
         )

@@ -43,6 +43,8 @@ class View:
     joined: int = 0
     quiet: bool = False
     """No rank runs, none will, and what was to be deleted is."""
+    deleting: bool = False
+    """The checkpoints are to be deleted, or are."""
     fields: Mapping[str, Any] | None = None
 
     @classmethod
@@ -55,7 +57,8 @@ class View:
         stepping: bool,
         verified: bool,
         trouble: CheckpointTrouble | None = None,
-        settled: bool = True,
+        deleting: bool = False,
+        deleted: bool = False,
     ) -> "View":
         began = training.seen_at is not None
         fields = {
@@ -70,7 +73,8 @@ class View:
             state=status.state(rungs, stepping=stepping),
             attempt=rungs.epochs[-1].number if rungs.epochs else 0,
             joined=len(rungs.ready()),
-            quiet=settled and rungs.state in CONFIRMED,
+            quiet=(deleted or not deleting) and rungs.state in CONFIRMED,
+            deleting=deleting,
             fields=fields,
         )
 
@@ -150,7 +154,10 @@ class ControlService:
 
     def stop(self, body: StopRequest) -> StopView:
         if body.node is None:
-            self._stop = self._stop or body
+            # A stop that also deletes may follow one that does not, never the other way round.
+            first = self._stop or body
+            deletes = first.delete_checkpoints or body.delete_checkpoints
+            self._stop = first.model_copy(update={"delete_checkpoints": deletes})
         self._post(ev.StopAsked(body.reason, body.node, body.grace_seconds, body.delete_checkpoints))
         return self._stop_view() or StopView(reason=body.reason, confirmed=False)
 
@@ -164,5 +171,11 @@ class ControlService:
     def _stop_view(self) -> StopView | None:
         if self._stop is None:
             return None
-        saved = (self.view.fields or {}).get("checkpoint")
-        return StopView(reason=self._stop.reason, confirmed=self.view.quiet, step=saved.step if saved else None)
+        view, deletes = self.view, self._stop.delete_checkpoints
+        saved = (view.fields or {}).get("checkpoint")
+        return StopView(
+            reason=self._stop.reason,
+            confirmed=view.quiet and (view.deleting or not deletes),
+            step=saved.step if saved else None,
+            delete_checkpoints=deletes,
+        )

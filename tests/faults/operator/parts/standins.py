@@ -82,7 +82,8 @@ class Supervisor:
             if self.confirms and step is not None:
                 self.commit(step)
             state = "stopped" if self.confirms else "stopping"
-            self.say(state=state, stop=StopView(reason=asked.reason, confirmed=self.confirms, step=step))
+            stop = {"reason": asked.reason, "confirmed": self.confirms, "delete_checkpoints": asked.delete_checkpoints}
+            self.say(state=state, stop=StopView(step=step, **stop))
             return web.json_response(self.said.dump())
         if request.path == protocol.SPEC_PATH:
             self.specs += 1

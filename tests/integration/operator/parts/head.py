@@ -68,7 +68,8 @@ class Head:
 
     def confirm(self, step: int) -> None:
         """The save that a stop asked for is committed."""
-        self._say(state="stopped", stop=StopView(reason="Suspended", confirmed=True, step=step))
+        before = self.progress.stop or StopView(reason="Suspended", confirmed=False)
+        self._say(state="stopped", stop=before.model_copy(update={"confirmed": True, "step": step}))
 
     def end(self, step: int = 200, attempts: int = 1) -> None:
         """The job is done."""
@@ -102,7 +103,9 @@ class Head:
         if path == protocol.STOP_PATH:
             self.stops += 1
             request = StopRequest.model_validate(body)
-            self._say(state="stopping", stop=StopView(reason=request.reason, confirmed=self.confirms))
+            deletes = request.delete_checkpoints
+            stop = StopView(reason=request.reason, confirmed=self.confirms, delete_checkpoints=deletes)
+            self._say(state="stopping", stop=stop)
             return 200, self.progress.dump()
         if path == protocol.SPEC_PATH:
             self.told = body

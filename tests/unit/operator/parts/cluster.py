@@ -257,9 +257,13 @@ class Cluster:
                 lost_at = nodes.lost_at(pod_view(pod))
                 assert lost_at is not None and lost_at <= self.now
                 del self.objects["Pod", name]
-            case do.Stop():
+            case do.Stop(_, deletes):
                 if self.supervisor and self.supervisor.progress and not self.supervisor.error:
-                    stop = StopView(reason="Suspended", confirmed=False)
+                    before = self.supervisor.progress.stop or StopView(reason="Suspended", confirmed=False)
+                    more = deletes and not before.delete_checkpoints
+                    stop = (
+                        before.model_copy(update={"confirmed": False, "delete_checkpoints": True}) if more else before
+                    )
                     said = self.supervisor.progress.model_copy(update={"stop": stop, "state": "stopping"})
                     self.supervisor = replace(self.supervisor, progress=said)
             case do.SendSpec(generation, spec):
@@ -272,7 +276,9 @@ class Cluster:
 
     def confirm_stop(self, step: int) -> None:
         assert self.supervisor and self.supervisor.progress
-        stop = StopView(reason="Suspended", confirmed=True, step=step)
+        before = self.supervisor.progress.stop
+        deletes = before is not None and before.delete_checkpoints
+        stop = StopView(reason="Suspended", confirmed=True, step=step, delete_checkpoints=deletes)
         said = self.supervisor.progress.model_copy(update={"stop": stop, "state": "stopped"})
         self.supervisor = replace(self.supervisor, progress=said, answered_at=self.now, error="")
         self.saved_step = step

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from ultrathink_api import protocol
-from ultrathink_api.protocol import Command, Member
+from ultrathink_api.causes import Cause
+from ultrathink_api.protocol import Command, Member, StopRequest, StopView
 from ultrathink_trainer.runtime.client import Client, Unreachable
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import server
 from ultrathink_trainer.supervisor.gate import SILENCE_SECONDS, Gate
-from ultrathink_trainer.supervisor.service import ControlService, Limited
+from ultrathink_trainer.supervisor.service import ControlService, Limited, View
 from unit.trainer.runtime.parts.configs import SPEC, config
 
 TOKEN = "secret"
@@ -149,6 +150,19 @@ def test_a_stop_is_taken_and_confirmed_only_when_nothing_runs(control: Control) 
     answer = control.client().post(protocol.STOP_PATH, protocol.StopRequest(reason="Suspended"))
     assert answer["confirmed"] is False
     assert any(isinstance(e, ev.StopAsked) for e in control.events)
+
+
+def test_a_stop_that_deletes_is_confirmed_only_when_the_loop_has_heard_of_it_and_all_is_gone(control: Control) -> None:
+    service = control.service
+    service.stop(StopRequest())
+    service.view = View(state="stopped", quiet=True)
+    assert service.progress().stop == StopView(reason=Cause.SUSPENDED, confirmed=True)
+    deleting = StopView(reason=Cause.SUSPENDED, confirmed=False, delete_checkpoints=True)
+    assert service.stop(StopRequest(delete_checkpoints=True)) == deleting
+    service.view = View(state="stopped", quiet=False, deleting=True)
+    assert service.stop(StopRequest()) == deleting
+    service.view = View(state="stopped", quiet=True, deleting=True)
+    assert service.progress().stop == deleting.model_copy(update={"confirmed": True})
 
 
 def test_the_budget_changes_in_place_and_the_model_does_not(control: Control) -> None:
