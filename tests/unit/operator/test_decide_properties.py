@@ -1,17 +1,18 @@
 """What decide() promises whatever the world looks like, tried on random histories."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ultrathink_api.status import TERMINAL
+from ultrathink_api.status import TERMINAL, Phase
 from ultrathink_operator import actions as do
 from ultrathink_operator.decide import decide
 from ultrathink_operator.observe import Observed
-from unit.operator.parts.cluster import Cluster
+from unit.operator.parts.cluster import Cluster, running
 
 EVENTS = (
     "run_pods",
@@ -36,14 +37,28 @@ EVENTS = (
     "end",
     "delete",
 )
+WAVERING = (
+    "run_pods",
+    "train",
+    "wait",
+    "lose_worker_pod",
+    "half_a_pass",
+    "restart",
+    "suspend",
+    "resume",
+    "change",
+    "revert",
+    "refused_change",
+    "confirm",
+)
 GENTLE = tuple(e for e in EVENTS if e not in ("end", "delete", "unsync"))
 
 
 class History:
     """Lets things happen to a job, in any order that chance or hypothesis finds."""
 
-    def __init__(self) -> None:
-        self.cluster = Cluster()
+    def __init__(self, cluster: Cluster | None = None) -> None:
+        self.cluster = cluster or Cluster()
         self.numbers: list[int] = []
         self.attempts: list[int] = []
         self.ended: str | None = None
@@ -167,6 +182,21 @@ class History:
     def _resume(self) -> None:
         self.cluster.change_spec(suspend=False)
 
+    def _restart(self) -> None:
+        """The operator starts again, and the supervisor tells it what it told the one before."""
+        self.cluster.written_at, self.cluster.explanations = None, ()
+        if self.cluster.supervisor:
+            self.cluster.supervisor = replace(self.cluster.supervisor, needs_cluster=0)
+
+    def _change(self) -> None:
+        self.cluster.change_spec(workers={"count": 4})
+
+    def _refused_change(self) -> None:
+        self.cluster.change_spec(workers={"count": 3})
+
+    def _revert(self) -> None:
+        self.cluster.change_spec(workers={"count": 2})
+
     def _confirm(self) -> None:
         if self.cluster.supervisor and self.cluster.supervisor.progress and self._head_runs():
             self.cluster.confirm_stop(step=50)
@@ -229,6 +259,25 @@ def test_a_job_that_was_kicked_about_still_gets_one_whole_cluster_and_ends(seed:
     cluster.wait(600)
     assert cluster.status.phase == "Succeeded"
     assert not cluster.names("Pod")
+
+
+@given(st.lists(st.sampled_from(WAVERING), max_size=25), st.booleans())
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_stopped_supervisor_is_never_forgotten(events: list[str], cancelled: bool) -> None:
+    """Whatever its owner wanted meanwhile: the job rests, has ended, or goes on on another cluster."""
+    history = History(running())
+    for event in events:
+        history.happen(event)
+    cluster = history.cluster
+    if cancelled:
+        cluster.change_spec(cancel=True)
+    asked = cluster.supervisor.progress.stop if cluster.supervisor and cluster.supervisor.progress else None
+    before = cluster.seen().number
+    if asked is None or not cluster.supervisor:
+        return
+    cluster.confirm_stop(step=50)
+    cluster.settle()
+    assert cluster.status.phase in (Phase.SUSPENDED, *TERMINAL) or cluster.seen().number > before
 
 
 ANYTHING = st.recursive(
