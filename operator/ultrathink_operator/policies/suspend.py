@@ -62,15 +62,18 @@ def _saving(seen: Observed, now: float, began: float, reason: str) -> Finding:
 
 
 def _rest(seen: Observed, now: float, began: float) -> Finding:
-    """The second phase: everything goes, and only then the job is suspended."""
-    going = [action for number in seen.numbers for action in cluster.dismantle(seen, number)]
-    status = {**copied(answer(seen)), "suspended_at": timestamp(began), **completion.released(seen)}
+    """The second phase: everything goes, and only then the job is suspended. What the save has made is written down
+    before the pods go, which alone can tell it."""
+    said = answer(seen)
+    known = said is None or said.checkpoint is None or said.checkpoint == seen.job.status.checkpoint
+    going = [action for number in seen.numbers if known for action in cluster.dismantle(seen, number)]
+    status = {**copied(said), "suspended_at": timestamp(began), **completion.released(seen)}
     if seen.sets or seen.services or seen.pods:
         return Finding(
             actions=(*going, *nodes.force(seen, now).actions),
             conditions=_at_rest("False", SUSPENDING, f"{_kept(seen)}; the pods are going"),
             status=status,
-            wake_after=LOOK_AGAIN_S,
+            wake_after=LOOK_AGAIN_S if known else 0.0,
         )
     message = f"{_kept(seen)}; to go on: utk resume {seen.job.meta.name}"
     return Finding(

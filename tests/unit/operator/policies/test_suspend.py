@@ -1,5 +1,6 @@
 """A job is suspended in two phases, goes on on another cluster, and can be cancelled for good."""
 
+from ultrathink_api.status import CheckpointStatus
 from ultrathink_operator import actions as do
 from unit.operator.parts.cluster import Cluster, running
 
@@ -27,6 +28,17 @@ class TestASuspendedJob:
         assert cluster.job is not None and cluster.job["metadata"]["finalizers"] == []
         assert cluster.condition("Running") == ("False", "Suspended")
         assert cluster.status.workers is not None and cluster.status.workers.ready == 0
+
+    def test_knows_its_checkpoint_though_the_operator_died_while_the_pods_went(self) -> None:
+        cluster = running()
+        cluster.change_spec(suspend=True)
+        cluster.settle()
+        cluster.supervise("stopping", 55, checkpoint=CheckpointStatus(step=55, uri="s3://runs/x/step-55"))
+        cluster.confirm_stop(step=55)
+        cluster.step(actions=1)
+        cluster.settle()
+        assert cluster.status.phase == "Suspended"
+        assert cluster.status.checkpoint is not None and cluster.status.checkpoint.step == 55
 
     def test_stays_suspended_whatever_time_passes_and_whoever_starts_anew(self) -> None:
         cluster = suspended()
