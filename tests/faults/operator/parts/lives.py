@@ -70,7 +70,39 @@ async def deletion(stage: Stage, gate: Gate) -> None:
     await stage.gone(NAME)
 
 
-LIVES: dict[str, Callable[[Stage, Gate], Awaitable[None]]] = {"success": success, "deletion": deletion}
+async def wavering(stage: Stage, gate: Gate) -> None:
+    """Suspended, resumed, changed, cancelled: three clusters, and a checkpoint each."""
+    world = stage.world
+    await stage.running(NAME)
+    await gate(stage, "running")
+    await stage.patch(NAME, {"spec": {"suspend": True}})
+    await stage.phase(NAME, "Suspended")
+    await gate(stage, "suspended")
+    await stage.patch(NAME, {"spec": {"suspend": False}})
+    second = await stage.supervisor(2)
+    second.train(20, attempt=2)
+    await stage.phase(NAME, "Running")
+    await world.until(lambda: second.said.generation == 3, "the supervisor to be told of the resumption")
+    await gate(stage, "resumed")
+    second.effect = "newCluster"
+    await stage.patch(NAME, {"spec": {"workers": {"count": 4}}})
+    third = await stage.supervisor(3)
+    third.train(30, attempt=3)
+    await stage.phase(NAME, "Running")
+    await gate(stage, "changed")
+    await stage.patch(NAME, {"spec": {"cancel": True}})
+    await stage.phase(NAME, "Failed")
+    await world.until(lambda: not [one for one in world.left() if "sets/" in one or "pods/" in one], "no pod left")
+    await gate(stage, "cancelled")
+    await stage.delete(NAME)
+    await stage.gone(NAME)
+
+
+LIVES: dict[str, Callable[[Stage, Gate], Awaitable[None]]] = {
+    "success": success,
+    "deletion": deletion,
+    "wavering": wavering,
+}
 
 
 def difference(wanted: Any, found: Any) -> str:
