@@ -84,7 +84,7 @@ def test_a_stopped_run_saves_and_goes_on_under_its_uid(start: Start, undisturbed
 
 
 def test_data_that_do_not_exist_end_the_job_with_a_code(start: Start) -> None:
-    run = start(job=tiny_job(data={"uri": "builtin://nothing", "sequenceLength": 32}))
+    run = start(bare=True, job=tiny_job(data={"uri": "builtin://nothing", "sequenceLength": 32}))
     summary = run.summary()
     assert (summary["phase"], summary["code"][:5], summary["attempts"]) == ("Failed", "UTK02", 1)
     assert summary["message"] and summary["fix"]
