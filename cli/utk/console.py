@@ -111,6 +111,13 @@ class Console:
         """A command of ours as it is to be typed here."""
         return self.program + command.removeprefix(PROGRAM) if command.startswith(f"{PROGRAM} ") else command
 
+    def table(self, rows: Sequence[Sequence[str]], colors: Sequence[str] = ()) -> None:
+        """A head and rows below it as data; `colors` are those of the rows, "" for none."""
+        head, *lines = table(rows, self.width(self.out))
+        self.print(self.paint(head, "bold", self.out))
+        for line, color in zip(lines, colors or [""] * len(lines), strict=True):
+            self.print(self.paint(line, color, self.out) if color else line)
+
     def stamp(self) -> str:
         """The time before a line in a pipe; nothing on a terminal, where the line is read as it comes."""
         return "" if self.live(self.out) else f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} "

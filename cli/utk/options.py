@@ -103,6 +103,15 @@ def follow_ups(file: str, *verbs: str) -> tuple[str, ...]:
     return () if file == "-" else tuple(f"utk {verb} {file}" for verb in verbs)
 
 
+def allow_dry_run(said: str) -> None:
+    """Raises Refused for what --dry-run cannot mean."""
+    from ultrathink_api.errors import Refused
+
+    if said not in {"none", "client", "server"}:
+        message, fix = f"--dry-run={said} is not there", "say none, client or server"
+        raise Refused.of("UTK0604", field="--dry-run", message=message, fix=fix)
+
+
 def seconds(text: str) -> float | None:
     """A duration as kubectl writes it; nothing is for ever."""
     from ultrathink_api.errors import Refused

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import typer
-
 from ultrathink_api.errors import Problem, Refused
 from utk import exits, output, problems
+from utk.asking import confirm
 from utk.commands._cluster import Raw, connect, exit_of, named, phase_of, situation, told, view
 from utk.console import clean, console
-from utk.options import seconds
+from utk.options import allow_dry_run, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +46,7 @@ def apply(name: str, change: Change, where: Where) -> int:
     from ultrathink.cluster import jobs
 
     output.allow(where.shape, "text", "json", "jsonl", "yaml", "name", output.JSONPATH)
-    if where.dry_run not in {"none", "client", "server"}:
-        message = f"--dry-run={where.dry_run} is not there"
-        raise Refused.of("UTK0604", field="--dry-run", message=message, fix="say none, client or server")
+    allow_dry_run(where.dry_run)
     limit = seconds(where.timeout)
     cluster = connect(where.namespace, where.context, where.kubeconfig)
     before = named(cluster, name)
@@ -91,16 +88,13 @@ def _refuse_ended(raw: Raw, change: Change) -> None:
 
 def _confirm(raw: Raw, change: Change) -> None:
     name, namespace = clean(raw["metadata"]["name"]), clean(raw["metadata"]["namespace"])
-    if not console.asks:
-        raise Refused.of(
-            "UTK0605",
-            field=f"utk {change.verb}",
-            message=f"to {change.verb} {name} needs a yes, and there is no terminal to ask at",
-            fix=f"utk {change.verb} {name} -n {namespace} -y",
-        )
-    console.complain(f"{name} in {namespace} is {phase_of(raw)}. {change.warning}")
-    if not typer.confirm(f"{change.verb.capitalize()} it?", err=True):
-        raise typer.Abort
+    confirm(
+        f"{name} in {namespace} is {phase_of(raw)}. {change.warning}",
+        f"{change.verb.capitalize()} it?",
+        command=change.verb,
+        doing=f"to {change.verb} {name}",
+        again=f"utk {change.verb} {name} -n {namespace}",
+    )
 
 
 def _warn(problem: Problem) -> None:

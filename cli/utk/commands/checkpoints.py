@@ -7,6 +7,7 @@ import typer
 
 from ultrathink_api.errors import Refused
 from utk import exits, output
+from utk.asking import confirm
 from utk.commands.plan import size
 from utk.console import clean, console, table
 from utk.options import Context, Group, Kubeconfig, Namespace, Output, Yes, command
@@ -142,16 +143,13 @@ def rm(
 
 
 def _confirm(found: str, force: bool) -> None:
-    if not console.asks:
-        raise Refused.of(
-            "UTK0605",
-            field="utk checkpoints rm",
-            message=f"deleting {found} needs a yes, and there is no terminal to ask at",
-            fix=f"utk checkpoints rm --uri {shlex.quote(found)}{' --force' if force else ''} -y",
-        )
-    console.complain(f"{clean(found)} will be deleted; nothing brings it back.")
-    if not typer.confirm("Delete it?", err=True):
-        raise typer.Abort
+    confirm(
+        f"{clean(found)} will be deleted; nothing brings it back.",
+        "Delete it?",
+        command="checkpoints rm",
+        doing=f"deleting {found}",
+        again=f"utk checkpoints rm --uri {shlex.quote(found)}{' --force' if force else ''}",
+    )
 
 
 @app.command("export")

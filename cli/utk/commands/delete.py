@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ultrathink_api.errors import Refused
 from utk import exits, output
+from utk.asking import confirm
 from utk.commands._cluster import Raw, connect, named, phase_of
 from utk.console import clean, console
-from utk.options import Context, DryRun, Kubeconfig, Name, Namespace, Output, Timeout, Yes, seconds
+from utk.options import Context, DryRun, Kubeconfig, Name, Namespace, Output, Timeout, Yes, allow_dry_run, seconds
 
 if TYPE_CHECKING:
     from ultrathink.cluster.connect import Cluster
@@ -32,10 +32,7 @@ def main(
     from ultrathink.reports import report
 
     output.allow(shape, "text", "json", "jsonl", "yaml", "name", output.JSONPATH)
-    if dry_run not in {"none", "client", "server"}:
-        raise Refused.of(
-            "UTK0604", field="--dry-run", message=f"--dry-run={dry_run} is not there", fix="say none, client or server"
-        )
+    allow_dry_run(dry_run)
     limit = seconds(timeout)
     cluster = connect(namespace, context, kubeconfig)
     raw = named(cluster, name)
@@ -62,18 +59,15 @@ def _confirm(raw: Raw, yes: bool) -> None:
     if yes:
         return
     name, namespace = clean(raw["metadata"]["name"]), clean(raw["metadata"]["namespace"])
-    if not console.asks:
-        raise Refused.of(
-            "UTK0605",
-            field="utk delete",
-            message=f"deleting {name} needs a yes, and there is no terminal to ask at",
-            fix=f"utk delete {name} -n {namespace} -y",
-        )
     step = ((raw.get("status") or {}).get("checkpoint") or {}).get("step")
     kept = f"its checkpoints stay, the newest of step {step}" if step else "it has no checkpoint yet"
-    console.complain(f"{name} in {namespace} is {phase_of(raw)}. It will save, stop and be removed; {kept}.")
-    if not typer.confirm("Delete it?", err=True):
-        raise typer.Abort
+    confirm(
+        f"{name} in {namespace} is {phase_of(raw)}. It will save, stop and be removed; {kept}.",
+        "Delete it?",
+        command="delete",
+        doing=f"deleting {name}",
+        again=f"utk delete {name} -n {namespace}",
+    )
 
 
 def _wait_gone(cluster: "Cluster", name: str, uid: str, limit: float | None) -> bool:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from utk import exits, output, problems
 from utk.commands._cluster import aimed, connect
-from utk.console import clean, console, table
+from utk.console import clean, console
 from utk.options import Context, File, Kubeconfig, Namespace, Output, Set, follow_ups
 
 if TYPE_CHECKING:
@@ -65,10 +65,7 @@ def _table(found: "Difference") -> None:
         effect = EFFECTS.get(change.effect or "", NONE) if found.started else BEFORE_START
         row = [clean(change.field), _value(change.live), _value(change.new)]
         rows.append([*row, *([effect] if found.exists else [])])
-    lines = table(rows, console.width(console.out))
-    console.print(console.paint(lines[0], "bold", console.out))
-    for line in lines[1:]:
-        console.print(line)
+    console.table(rows)
 
 
 def _say(found: "Difference", file: str, name: str, namespace: str) -> None:

@@ -8,7 +8,7 @@ import typer
 from ultrathink_api.errors import Problem, Refused
 from utk import exits, output, problems
 from utk.commands._cluster import Raw, connect, named, say_neglect, warnings_of
-from utk.console import clean, console, table
+from utk.console import clean, console
 from utk.options import Context, Kubeconfig, Name, Namespace, Output
 
 if TYPE_CHECKING:
@@ -88,13 +88,8 @@ def _line(moment: "Moment") -> None:
 
 
 def _table(moments: "list[Moment]") -> None:
-    rows = [["TIME", "TYPE", "OBJECT", "REASON", "MESSAGE"]]
-    for moment in moments:
-        rows.append(_words(moment))
-    lines = table(rows, console.width(console.out))
-    console.print(console.paint(lines[0], "bold", console.out))
-    for line, moment in zip(lines[1:], moments, strict=True):
-        console.print(console.paint(line, "yellow", console.out) if moment.type == "Warning" else line)
+    rows = [["TIME", "TYPE", "OBJECT", "REASON", "MESSAGE"], *map(_words, moments)]
+    console.table(rows, ["yellow" if moment.type == "Warning" else "" for moment in moments])
 
 
 def _words(moment: "Moment") -> list[str]:

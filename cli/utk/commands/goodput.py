@@ -4,7 +4,7 @@ from typing import Any
 
 from utk import output
 from utk.commands._cluster import Raw, connect, named, say_neglect
-from utk.console import clean, console, table
+from utk.console import clean, console
 from utk.events import duration
 from utk.options import Context, Kubeconfig, Name, Namespace, Output
 
@@ -50,10 +50,7 @@ def _screen(raw: Raw, found: dict[str, Any] | None, *, wide: bool) -> None:
         meaning = [bucket["meaning"]] if wide else []
         share = f"{100 * bucket['share']:.1f}%"
         rows.append([clean(bucket["name"]), duration(bucket["seconds"]), share, *meaning, _bar(bucket["share"])])
-    lines = table(rows, console.width(console.out))
-    console.print(console.paint(lines[0], "bold", console.out))
-    for line in lines[1:]:
-        console.print(line)
+    console.table(rows)
 
 
 def _bar(share: float) -> str:

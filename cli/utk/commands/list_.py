@@ -6,7 +6,7 @@ import typer
 
 from utk import output
 from utk.commands._cluster import Raw, age, connect, phase_of, say_neglect, view, warnings_of
-from utk.console import clean, console, table
+from utk.console import clean, console
 from utk.events import duration, rate
 from utk.options import AllNamespaces, Context, Kubeconfig, Namespace, Output
 
@@ -50,10 +50,7 @@ def _table(items: list[Raw], namespace: str, *, wide: bool, everywhere: bool) ->
     rows = [_row(item, wide=wide, everywhere=everywhere) for item in items]
     # A column that no job has anything for is left out: nothing is not zero.
     columns = [name for name in rows[0] if name in ALWAYS or any(row[name] for row in rows)]
-    lines = table([columns, *([row[name] for name in columns] for row in rows)], console.width(console.out))
-    console.print(console.paint(lines[0], "bold", console.out))
-    for line in lines[1:]:
-        console.print(line)
+    console.table([columns, *([row[name] for name in columns] for row in rows)])
 
 
 ALWAYS = frozenset({"NAMESPACE", "NAME", "PHASE", "AGE"})

@@ -1,7 +1,5 @@
 """utk restart: saves, and begins one new attempt from there."""
 
-from datetime import UTC, datetime
-
 from utk.commands._change import Change, Where, apply, seen
 from utk.commands._cluster import Raw
 from utk.options import Context, DryRun, Kubeconfig, Name, Namespace, Output, Timeout, Wait
@@ -21,9 +19,10 @@ def main(
 
     Shapes (-o): text, json, yaml, name, jsonpath=
     """
+    from ultrathink_store.job import utc_now
+
     where = Where(namespace, context, kubeconfig, dry_run, wait, timeout, shape)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    change = Change("restart", "restartedAt", now, "to be restarted: it saves first", _began_anew)
+    change = Change("restart", "restartedAt", utc_now(), "to be restarted: it saves first", _began_anew)
     return apply(name, change, where)
 
 

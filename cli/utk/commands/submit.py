@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ultrathink_api.errors import Refused
 from utk import exits, output, problems
 from utk.commands._cluster import Raw, aimed, connect, exit_of, situation, told, view
 from utk.console import clean, console
-from utk.options import Context, DryRun, File, Kubeconfig, Namespace, Output, Set, Timeout, Wait, seconds
+from utk.options import Context, DryRun, File, Kubeconfig, Namespace, Output, Set, Timeout, Wait, allow_dry_run, seconds
 
 if TYPE_CHECKING:
     from ultrathink.cluster.connect import Cluster
@@ -35,10 +34,7 @@ def main(
     from ultrathink import Job
 
     output.allow(shape, "text", "json", "jsonl", "yaml", "name", output.JSONPATH)
-    if dry_run not in {"none", "client", "server"}:
-        raise Refused.of(
-            "UTK0604", field="--dry-run", message=f"--dry-run={dry_run} is not there", fix="say none, client or server"
-        )
+    allow_dry_run(dry_run)
     limit = seconds(timeout)
     job = Job.from_file(file, [*sets, *([f"metadata.name={name}"] if name else [])])
     plan = job.plan(on_cluster=True)
