@@ -64,6 +64,13 @@ class JobView:
     stored_status: Mapping[str, Any]
     """The status as the API server holds it, to see whether a write would change anything."""
 
+    def word(self, section: str, name: str | None = None) -> Any:
+        """What the spec says there, whatever else is wrong with it; None where it says nothing."""
+        said = json.loads(self.spec).get(section)
+        if name is None:
+            return said
+        return said.get(name) if isinstance(said, dict) else None
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimeView:

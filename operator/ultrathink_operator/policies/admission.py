@@ -75,16 +75,14 @@ def planned(name: str, spec: str) -> tuple[JobSpec, Plan]:
 
 def grace_seconds(seen: Observed) -> int:
     """How long a last checkpoint may take: the job's word, whatever else is wrong with it."""
-    checkpoint = json.loads(seen.job.spec).get("checkpoint")
-    said = checkpoint.get("graceSeconds") if isinstance(checkpoint, dict) else None
+    said = seen.job.word("checkpoint", "graceSeconds")
     default = JobSpec.model_fields["checkpoint"].get_default(call_default_factory=True).grace_seconds
     return said if isinstance(said, int) else int(default)
 
 
 def deletes_checkpoints(seen: Observed) -> bool:
     """Whether the job's checkpoints go with it; whatever cannot be read means no."""
-    checkpoint = json.loads(seen.job.spec).get("checkpoint")
-    return isinstance(checkpoint, dict) and checkpoint.get("onDelete") == "Delete"
+    return bool(seen.job.word("checkpoint", "onDelete") == "Delete")
 
 
 def _invalid(problems: tuple[Problem, ...]) -> Said:

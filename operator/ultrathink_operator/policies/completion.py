@@ -1,6 +1,5 @@
 """How a job ends, and what is left of it: the supervisor's outcome is copied, then its cluster is taken down."""
 
-import json
 from typing import Any
 
 from ultrathink_api import names
@@ -72,8 +71,7 @@ def _keep(seen: Observed) -> float:
         return 0.0
     if status.phase == "Succeeded":
         return KEEP_AFTER_SUCCESS_S
-    cleanup = json.loads(seen.job.spec).get("cleanup")
-    minutes = cleanup.get("keepClusterOnFailureMinutes") if isinstance(cleanup, dict) else None
+    minutes = seen.job.word("cleanup", "keepClusterOnFailureMinutes")
     return 60.0 * minutes if isinstance(minutes, int | float) else KEEP_AFTER_FAILURE_S
 
 

@@ -1,8 +1,6 @@
 """Deadlines of a job: over all its attempts, by what its status keeps, so that a restart begins none of them anew."""
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from ultrathink_operator.observe import Observed, seconds
 
@@ -20,23 +18,21 @@ class Deadline:
 
 def nearest(seen: Observed, now: float) -> Deadline | None:
     """The limit that is reached first, if nothing changes meanwhile."""
-    said = json.loads(seen.job.spec).get("deadlines")
-    limits: dict[str, Any] = said if isinstance(said, dict) else {}
     found = [
         one
         for one in (
-            _queue(seen, _number(limits, "queueHours")),
-            _start(seen, _number(limits, "startMinutes")),
-            _active(seen, _number(limits, "activeDays"), now),
+            _queue(seen, _number(seen, "queueHours")),
+            _start(seen, _number(seen, "startMinutes")),
+            _active(seen, _number(seen, "activeDays"), now),
         )
         if one is not None
     ]
     return min(found, key=lambda one: one.at, default=None)
 
 
-def _number(limits: dict[str, Any], name: str) -> float | None:
-    """A limit as the spec says it, whatever else is wrong with the spec."""
-    value = limits.get(name)
+def _number(seen: Observed, name: str) -> float | None:
+    """A limit as the spec says it."""
+    value = seen.job.word("deadlines", name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

@@ -1,6 +1,5 @@
 """Two-phase suspension, and its end without return: save, then give back; going on later means another cluster."""
 
-import json
 from typing import Literal
 
 from ultrathink_api.status import ConditionType
@@ -19,7 +18,7 @@ CHECK_S = 60.0
 
 def follow(seen: Observed, now: float) -> Finding | None:
     """One step towards or back from rest; None for a job that is to live, and does."""
-    ends, suspended = _ends(seen, now), _asked(seen, "suspend")
+    ends, suspended = _ends(seen, now), seen.job.word("suspend") is True
     since = seconds(seen.job.status.suspended_at)
     if ends is None and not suspended and since is None:
         return None
@@ -34,18 +33,13 @@ def follow(seen: Observed, now: float) -> Finding | None:
 
 def _ends(seen: Observed, now: float) -> Words | None:
     """Why the job is to end without being done: its owner's word, or a deadline, which a suspended job has none of."""
-    if _asked(seen, "cancel"):
+    if seen.job.word("cancel") is True:
         return Words(completion.CANCELLED, "cancelled by its owner")
     resting = seen.job.status.condition("Suspended")
-    if seen.number == 0 or _asked(seen, "suspend") or (resting is not None and resting.status == "True"):
+    if seen.number == 0 or seen.job.word("suspend") is True or (resting is not None and resting.status == "True"):
         return None
     over = deadline.nearest(seen, now)
     return Words(deadline.EXCEEDED, over.message) if over is not None and now >= over.at else None
-
-
-def _asked(seen: Observed, word: str) -> bool:
-    """The spec's own word, whatever else is wrong with it."""
-    return json.loads(seen.job.spec).get(word) is True
 
 
 def _saving(seen: Observed, now: float, began: float, reason: str) -> Finding:
