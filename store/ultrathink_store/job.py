@@ -29,6 +29,7 @@ OnCorrupt = Callable[[Corrupt], None]
 
 
 def utc_now() -> str:
+    """Time as the records write it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.protocol import RunConfig
 from ultrathink_store import EpochTaken, JobStore, StorageSettings, layout, open_job, probe
+from ultrathink_store.job import utc_now
 from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Start
 from ultrathink_store.sweep import remove_all
 from ultrathink_trainer.supervisor import events as ev
@@ -53,11 +53,6 @@ def worth_waiting(code: str, waited: float, *, begun: bool, local: bool) -> bool
     if not begun:
         return code in PASSING_CODES and waited <= (LOCAL_PATIENCE if local else CLUSTER_PATIENCE)
     return code in OUTAGE_CODES and (not local or waited <= LOCAL_OUTAGE)
-
-
-def utc_now() -> str:
-    """Time as the records write it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def storage_settings(config: RunConfig) -> StorageSettings:

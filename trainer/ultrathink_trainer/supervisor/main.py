@@ -14,6 +14,7 @@ from ultrathink_api import protocol
 from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Problem
 from ultrathink_api.protocol import Command, RunConfig
+from ultrathink_store.job import utc_now
 from ultrathink_trainer.runtime import processes, raynode
 from ultrathink_trainer.runtime.client import read_token
 from ultrathink_trainer.supervisor import events as ev
@@ -24,7 +25,7 @@ from ultrathink_trainer.supervisor.children import Child, end_all
 from ultrathink_trainer.supervisor.gate import Gate
 from ultrathink_trainer.supervisor.inject import Injector
 from ultrathink_trainer.supervisor.ladder import Ladder
-from ultrathink_trainer.supervisor.ledger import Ended, LedgerThread, utc_now
+from ultrathink_trainer.supervisor.ledger import Ended, LedgerThread
 from ultrathink_trainer.supervisor.metrics import CONTENT_TYPE, TrainerMetrics
 from ultrathink_trainer.supervisor.observer import Observer
 from ultrathink_trainer.supervisor.report import Reporter
