@@ -85,12 +85,9 @@ def restore(run: Run, engine: Engine, source: Source) -> Progress:
     """Where the last attempt came to, or the beginning."""
     began = run.clock()
     recalled = run.checkpoints.recall(engine.tensors(), source.fingerprint, run.parent)
-    if recalled is not None:
-        engine.optimizer.updates = recalled.updates
-        engine.scaler.load(recalled.scaler)
-        run.report_restored(recalled.step, "memory", run.clock() - began)
-        return recalled
-    progress, ref = run.checkpoints.restore(engine.tensors(), source.fingerprint)
+    progress, ref = (
+        (recalled, "memory") if recalled is not None else run.checkpoints.restore(engine.tensors(), source.fingerprint)
+    )
     if progress is None or ref is None:
         run.checkpoints.begin(engine.tensors())
         return Progress(step=0, tokens=0, updates=0, cursor=Cursor(source.fingerprint).without(run.skips))

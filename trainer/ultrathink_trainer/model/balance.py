@@ -54,9 +54,12 @@ def take_losses(layers: list[MoE], device: torch.device) -> torch.Tensor:
     return total
 
 
-def rows_sent(layers: list[MoE]) -> int:
+def rows_sent(layers: list[MoE], device: torch.device) -> torch.Tensor:
     """Rows that this rank's tokens sent in this step, over all layers."""
-    return sum(int(layer.counts.sum()) for layer in layers)
+    total = torch.zeros(1, dtype=torch.float64, device=device)
+    for layer in layers:
+        total += layer.counts.sum()
+    return total
 
 
 def load_of(counts: Counts) -> Load:

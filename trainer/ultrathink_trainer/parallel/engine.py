@@ -67,8 +67,7 @@ class Engine:
         scale = self.scaler.scale
         loss = self.batches.train(rows, count_labels(rows.labels_BT, self.world) / scale) / scale
         own = take_losses(self.experts, self.world.device)
-        share = len(self.experts) / self.plan.mesh.stage_ranks
-        sent = torch.tensor([rows_sent(self.experts), share], dtype=own.dtype, device=own.device)
+        sent = rows_sent(self.experts, self.world.device) if dre else ()
         sums = torch.stack([self._counted(loss), squared_norm(self.model, self.world), *own, *sent])
         dist.all_reduce(sums)
         self.counts = take_counts(self.experts, self.world.stage_group)
@@ -78,7 +77,7 @@ class Engine:
             load=None if self.counts is None else load_of(self.counts),
             aux_loss=sums[2].item(),
             z_loss=sums[3].item(),
-            adapted=self._adapted(effort, rows=round(sums[4].item()), layers=round(sums[5].item())) if dre else None,
+            adapted=self._adapted(effort, rows=round(sums[4].item())) if dre else None,
         )
 
     def _tell(self, effort: float) -> None:
@@ -86,10 +85,10 @@ class Engine:
         for layer in self.experts:
             layer.facts = StepFacts(batch.tokens, batch.rows, gradient_scale=self.scaler.scale, effort=effort)
 
-    def _adapted(self, effort: float, *, rows: int, layers: int) -> Adapted:
-        moe, hidden = self.plan.model.moe, self.plan.model.hidden
+    def _adapted(self, effort: float, *, rows: int) -> Adapted:
+        model, moe, hidden = self.plan.model, self.plan.model.moe, self.plan.model.hidden
         assert moe is not None, "a dense model has no adaptive compute"
-        passes = self.plan.batch.tokens * layers
+        passes = self.plan.batch.tokens * sum(map(model.has_experts, range(model.layers)))
         saved = 1 - expert_flops(rows, hidden, moe) / expert_flops(passes * moe.top_k, hidden, moe)
         return Adapted(effort, rows / passes, saved)
 
