@@ -71,6 +71,18 @@ def patient(run: Run) -> None:
     run.checkpoints.save = save_and_wait  # type: ignore[method-assign]
 
 
+def mismeasure(run: Run, **what: float) -> None:
+    """Let this rank find something else in step 2 than it did."""
+    agree = run.agree
+
+    def after(step: int, measured: Any, waited: float) -> Any:
+        for name, value in what.items() if step == 2 else ():
+            object.__setattr__(measured, name, value)
+        return agree(step, measured, waited)
+
+    run.agree = after  # type: ignore[method-assign]
+
+
 def attempt(
     plan: Plan,
     place: Place,

@@ -3,11 +3,10 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from distributed.jobs import Attempt, Kill, attempt, job_store, patient
+from distributed.jobs import Attempt, Kill, attempt, job_store, mismeasure, patient
 from distributed.layouts import EXPERTS, LAYOUTS, job_plan
 from distributed.ranks import RankFailed
 from ultrathink_planner import Plan
@@ -56,14 +55,7 @@ def test_the_scale_of_fp16_comes_back_with_the_rest(tmp_path: Path) -> None:
 
     def overflow(run: Run) -> None:
         patient(run)
-        agree = run.agree
-
-        def after(step: int, measured: Any, waited: float) -> Any:
-            if step == 2:
-                object.__setattr__(measured, "grad_norm", float("inf"))
-            return agree(step, measured, waited)
-
-        run.agree = after  # type: ignore[method-assign]
+        mismeasure(run, grad_norm=float("inf"))
         run.bears = 0  # the scale explains it: this step is none of those that a run has to bear
 
     memory = interrupted(plan, tmp_path, overflow)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distributed.equality import difference, train
-from distributed.jobs import attempt, job_store
+from distributed.jobs import attempt, job_store, mismeasure
 from distributed.layouts import ALONE, EXPERTS, LAYOUTS, job_plan, random_batches
 from distributed.ranks import run_ranks
 from ultrathink_planner import Plan
@@ -58,14 +58,8 @@ def test_an_overflow_of_fp16_is_skipped_by_all_and_halves_the_scale_that_a_resta
     plan = small("data 2", "fp16", steps=3)
 
     def poison(run: Run) -> None:
-        agree = run.agree
-
-        def after(step: int, measured: Any, waited: float) -> Any:
-            if step == 2 and run.world.rank == 1:
-                object.__setattr__(measured, "grad_norm", float("inf"))
-            return agree(step, measured, waited)
-
-        run.agree = after  # type: ignore[method-assign]
+        if run.world.rank == 1:
+            mismeasure(run, grad_norm=float("inf"))
 
     told = attempt(plan, tmp_path, 1, prepare=poison)
     assert [record["step"] for record in told.of("step") if record.get("skipped")] == [2]
