@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 EXTRAS := cli operator trainer dev
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images equality bench robustness chaos generate lock clean
+.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images audit sbom equality bench robustness chaos generate lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | column -t -s '	'
@@ -64,6 +64,14 @@ binaries: $(READY) ## build the test bed's programs into the user's cache
 
 images: $(READY) ## both images; REGISTRY= pushes, KIND= loads
 	$(RUN)/python images/build.py
+
+audit: $(READY) ## licences, pins and known weaknesses of what the images and tools are made of
+	$(RUN)/python images/audit.py
+
+sbom: $(READY) ## dist/ultrathink-*.cdx.json: what each image is made of, as CycloneDX
+	@mkdir -p dist
+	@for image in operator trainer; do \
+		$(RUN)/python images/sbom.py $$image > dist/ultrathink-$$image.cdx.json || exit 1; echo dist/ultrathink-$$image.cdx.json; done
 
 equality: $(READY) ## the long proof: all layouts train the same model; resumable; writes docs/equality.md
 	$(RUN)/python -m distributed.suite

@@ -149,6 +149,7 @@ CODES: dict[str, Code] = {
         Code("UTK0408", "OutOfMemory", "Memory was short with one sequence at a time"),
         Code("UTK0409", "Diverged", "Steps were not finite again and again"),
         Code("UTK0410", "NotToRun", "The job says of itself that it is not to run"),
+        Code("UTK0411", "RayTooOld", "The image's Ray is too old to be safe"),
         Code("UTK0501", "KubeconfigMissing", "No cluster is configured"),
         Code("UTK0502", "ContextUnknown", "The kubeconfig cannot be used"),
         Code("UTK0503", "ClusterUnreachable", "The cluster does not answer"),

@@ -88,7 +88,7 @@ class StateCollector(Collector):
         yield from (restarts, stalls, heard)
 
     def _of_jobs(self) -> Iterable[Metric]:
-        info = GaugeMetricFamily("ultrathink_job_info", "A job.", labels=[*JOB, "uid", "queue", "model", "parallelism"])
+        info = GaugeMetricFamily("ultrathink_job_info", "A job.", labels=[*JOB, "uid", "model", "parallelism"])
         phase = GaugeMetricFamily("ultrathink_job_phase", "Its phase.", labels=[*JOB, "phase"])
         condition = GaugeMetricFamily("ultrathink_job_condition", "What is true of it.", labels=[*JOB, "condition"])
         workers = GaugeMetricFamily("ultrathink_job_workers", "Its workers.", labels=[*JOB, "state"])
@@ -100,8 +100,7 @@ class StateCollector(Collector):
             mesh = status.plan.mesh if status.plan else None
             cut = f"pipeline={mesh.pipeline},data={mesh.data},tensor={mesh.tensor}" if mesh else ""
             parameters = str(status.plan.parameters.total) if status.plan else ""
-            queue = job.meta.labels.get("kueue.x-k8s.io/queue-name", "")
-            info.add_metric([*name, job.meta.uid, queue, parameters, cut], 1)
+            info.add_metric([*name, job.meta.uid, parameters, cut], 1)
             if status.phase:
                 phase.add_metric([*name, status.phase.value], 1)
             for one in status.conditions:

@@ -16,6 +16,7 @@ from testbed.needs import CannotSupply
 
 MODULES = Path(__file__).parent / "go"
 KUBERNETES = "v1.36.3"
+HELM_UNITTEST = "github.com/helm-unittest/helm-unittest"
 # Only these two are what KUBEBUILDER_ASSETS holds for us.
 ASSETS = ("etcd", "kube-apiserver")
 
@@ -54,6 +55,9 @@ PROGRAMS = {
         Program("helm", "v4.3.1", "helm", "helm.sh/helm/v4/cmd/helm", 97),
         Program("registry", "v3.1.2", "registry", "github.com/distribution/distribution/v3/cmd/registry", 60),
         Program("kind", "v0.33.0", "kind", "sigs.k8s.io/kind", 20),
+        Program("kubeconform", "v0.8.0", "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", 3),
+        Program("actionlint", "v1.7.12", "actionlint", "github.com/rhysd/actionlint/cmd/actionlint", 15),
+        Program("helm-unittest", "v1.1.2", "helm-unittest", f"{HELM_UNITTEST}/cmd/helm-unittest", 60),
     )
 }
 
@@ -100,7 +104,7 @@ def _build(program: Program, output: Path) -> None:
     started = time.monotonic()
     flags = f"-s -w {program.stamp}".strip()
     done = subprocess.run(
-        [_go(), "build", "-trimpath", "-ldflags", flags, "-o", str(output), program.package],
+        [go(), "build", "-trimpath", "-ldflags", flags, "-o", str(output), program.package],
         cwd=MODULES / program.module,
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -mod=readonly".strip()},
         capture_output=True,
@@ -117,7 +121,7 @@ def _be_nice() -> None:
     os.nice(5)  # a build must not make the tests beside it miss their deadlines
 
 
-def _go() -> str:
+def go() -> str:
     go = shutil.which("go", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/go/bin"]))
     if not go:
         raise CannotSupply("Go programs", "no go command", "install Go 1.26 or newer, https://go.dev/dl")

@@ -129,6 +129,7 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], None]] = {
 }
 
 
+@pytest.mark.fault("N34", "N35", "N37")
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_manifest_is_refused(change: Callable[[dict[str, Any]], None]) -> None:
     plain = copy.deepcopy(honest())

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import socket
+from importlib.metadata import version
 
+from ultrathink_api.errors import Problem
 from ultrathink_api.protocol import RAY_TOKEN, RunConfig
 from ultrathink_trainer.runtime import processes
 
@@ -14,6 +17,19 @@ RECONNECT_SECONDS = 5
 DRAIN_SECONDS = 2
 """Ray Train workers hold no state of ours: ranks are saved before Ray is told to stop, so it need not drain long."""
 CONNECT_SECONDS = 1.0
+OLDEST = (2, 56)
+"""Before it Ray unpickles data sets that it reads (CVE-2026-57516); before 2.52 it knows no tokens at all, and whoever
+reaches its ports runs code (CVE-2023-48022)."""
+
+
+def too_old() -> Problem | None:
+    """Why the Ray of this image must not be started; an image is an admin's, and may hold any."""
+    found = version("ray")
+    said = re.match(r"(\d+)\.(\d+)", found)
+    if said and (int(said[1]), int(said[2])) >= OLDEST:
+        return None
+    least = ".".join(map(str, OLDEST))
+    return Problem("UTK0411", "", f"Ray {found} is not safe to start", f"run an image with Ray {least} or newer")
 
 
 def environment(config: RunConfig) -> dict[str, str]:

@@ -108,11 +108,11 @@ class Supervisor:
             signal.signal(signum, lambda number, frame: self._events.put(number))
         self._serve()
         self._ledger.open()
-        if not self._config.bare:
-            self._ray.start()
-        if self._config.agent_in_head:
-            self._agent.start()
-        self._driver.start()
+        unsafe = None if self._config.bare else raynode.too_old()
+        if unsafe:
+            self._events.put(ev.GaveUp(unsafe))
+        else:
+            self._start_children()
         threading.Thread(target=self._hold_store, name="store", daemon=True).start()
         try:
             while not self._over():
@@ -126,6 +126,13 @@ class Supervisor:
             if self._config.local:
                 shutil.rmtree(self._config.directory, ignore_errors=True)
         return EXIT_CODES.get(self._phase, 1)
+
+    def _start_children(self) -> None:
+        if not self._config.bare:
+            self._ray.start()
+        if self._config.agent_in_head:
+            self._agent.start()
+        self._driver.start()
 
     def _serve(self) -> None:
         config = self._config

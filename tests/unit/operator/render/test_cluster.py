@@ -61,12 +61,24 @@ def test_one_pod_may_be_evicted_at_a_time_and_a_sick_one_always() -> None:
     assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
+@pytest.mark.fault("N28")
 def test_only_the_operators_own_pods_reach_the_control_port() -> None:
     ingress = objects()["NetworkPolicy/q-1"]["spec"]["ingress"]
     (rule,) = [r for r in ingress if {"protocol": "TCP", "port": protocol.CONTROL_PORT} in r.get("ports", ())]
     (peer,) = rule["from"]
     assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "ultrathink-system"}
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "operator"
+
+
+@pytest.mark.fault("N28")
+@pytest.mark.parametrize(
+    "port", [protocol.RAY_PORT, protocol.DASHBOARD_PORT, protocol.STORE_PORT, protocol.AGENT_PORT, 10_001, 8_265]
+)
+def test_a_port_of_ray_is_open_for_pods_of_the_same_cluster_alone(port: int) -> None:
+    policy = objects()["NetworkPolicy/q-1"]["spec"]
+    assert "Ingress" in policy["policyTypes"]
+    admits = [r for r in policy["ingress"] if "ports" not in r or port in [p["port"] for p in r["ports"]]]
+    assert [rule["from"] for rule in admits] == [[{"podSelector": policy["podSelector"]}]]
 
 
 def test_link_local_and_the_clusters_own_ranges_are_closed() -> None:
@@ -125,6 +137,7 @@ def test_tokens_are_derived_and_differ_by_use_and_job() -> None:
     assert secret["metadata"]["name"] == "q-1-job-uid"
 
 
+@pytest.mark.fault("N31")
 def test_no_token_is_in_anything_but_the_secret() -> None:
     text = json.dumps(objects())
     assert protocol.token(b"k" * 32, "job-uid", "control") not in text
