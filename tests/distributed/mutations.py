@@ -70,9 +70,9 @@ MUTATIONS = (
     ),
     Mutation(
         "the gradient norm is too long",
-        f"{TRAINER}/parallel/engine.py",
-        "squared_norm(self.model, self.world),",
-        "squared_norm(self.model, self.world) * 2,",
+        f"{TRAINER}/engines/native.py",
+        "return squared_norm(self.model, self.world)",
+        "return squared_norm(self.model, self.world) * 2",
         "data 2",
     ),
     Mutation(

@@ -182,7 +182,7 @@ def test_a_poisoned_weight_of_one_rank_is_seen_by_every_rank(name: str) -> None:
         before = engine.forward_backward(rows).finite
         engine.clear()
         if rank == 0:
-            next(iter(engine.optimizer.shards.values())).fill_(float("inf"))
+            next(iter(engine.backend.optimizer.shards.values())).fill_(float("inf"))
         return before, engine.forward_backward(rows).finite
 
     assert run_ranks(job.world_size, work) == [(True, False)] * 2

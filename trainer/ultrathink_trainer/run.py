@@ -139,11 +139,10 @@ class Run:
         agreed = None if entropy == float("-inf") else Load(-entropy, max_load, dropped, int(dead))
         return Word(bool(stop), bool(save), bool(busy), bool(skip), agreed, longest)
 
-    def keeps_copies(self, fitted: bool | None) -> bool:
-        """Whether copies in memory go on; `fitted` is None where none was due. All ranks have them or none has."""
+    def keeps_copies(self, fitted: bool) -> bool:
+        """Whether copies in memory go on, after one that fitted here or not. All ranks have them or none has."""
         copies = self.checkpoints.copies
-        if fitted is None or copies is None:
-            return True
+        assert copies is not None, "no copies are kept"
         if not copies.agreed:
             room = torch.tensor(float(fitted))
             dist.all_reduce(room, op=dist.ReduceOp.MIN, group=self.world.control_group)

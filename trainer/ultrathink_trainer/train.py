@@ -54,9 +54,7 @@ def train(run: Run) -> Finish:
             engine.update(lr, measured.grad_norm)
         engine.clear()
 
-        progress = Progress(
-            step, progress.tokens + plan.batch.tokens, engine.optimizer.updates, cursor, engine.scaler.dump()
-        )
+        progress = Progress(step, progress.tokens + plan.batch.tokens, engine.updates, cursor, engine.scaler.dump())
         run.report_step(step, measured, word, lr=lr, tokens=progress.tokens)
         if not explained:
             run.bear(word, step, (first_row, cursor.i))
@@ -77,21 +75,23 @@ def train(run: Run) -> Finish:
 
 def copy(run: Run, engine: Engine, progress: Progress) -> None:
     """Keep the state in memory too, where that is asked for."""
-    if not run.keeps_copies(run.checkpoints.copy(engine.tensors(), progress)):
+    due = run.checkpoints.copy_is_due(progress.step)
+    if due and not run.keeps_copies(run.checkpoints.copy(engine.tensors(), progress)):
         run.report({"event": "copiesLeftOut", "step": progress.step, "message": run.checkpoints.copies_left_out})
 
 
 def restore(run: Run, engine: Engine, source: Source) -> Progress:
     """Where the last attempt came to, or the beginning."""
-    began = run.clock()
-    recalled = run.checkpoints.recall(engine.tensors(), source.fingerprint, run.parent)
+    began, tensors = run.clock(), engine.tensors()
+    recalled = run.checkpoints.recall(tensors, source.fingerprint, run.parent)
     progress, ref = (
-        (recalled, "memory") if recalled is not None else run.checkpoints.restore(engine.tensors(), source.fingerprint)
+        (recalled, "memory") if recalled is not None else run.checkpoints.restore(tensors, source.fingerprint)
     )
     if progress is None or ref is None:
-        run.checkpoints.begin(engine.tensors())
+        run.checkpoints.begin(tensors)
+        engine.take(tensors)
         return Progress(step=0, tokens=0, updates=0, cursor=Cursor(source.fingerprint).without(run.skips))
-    engine.optimizer.updates = progress.updates
+    engine.take(tensors, progress.updates)
     engine.scaler.load(progress.scaler)
     run.report_restored(progress.step, ref, run.clock() - began)
     return replace(progress, cursor=progress.cursor.without(run.skips))

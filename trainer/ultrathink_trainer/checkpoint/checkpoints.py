@@ -143,10 +143,13 @@ class Checkpoints:
 
     # Copies in memory
 
-    def copy(self, tensors: Mapping[str, torch.Tensor], progress: Progress) -> bool | None:
-        """Copy the state beside the training; None if it is not due, False where there is no room for it."""
-        if self.copies is None or not self.copies.due(progress.step):
-            return None
+    def copy_is_due(self, step: int) -> bool:
+        """On all ranks alike."""
+        return self.copies is not None and self.copies.due(step)
+
+    def copy(self, tensors: Mapping[str, torch.Tensor], progress: Progress) -> bool:
+        """Copy the state beside the training; False where there is no room for it."""
+        assert self.copies is not None, "no copies are kept"
         try:
             state = progresses.dump(progress, self.plan)
             self.copies.write(hold(tensors), state, epoch=self.epoch, step=progress.step)

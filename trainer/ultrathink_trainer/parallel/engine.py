@@ -9,15 +9,13 @@ import torch.distributed as dist
 from ultrathink_planner import Plan
 
 from ..data.loader import Rows
+from ..engines import build_backend
 from ..model.auxiliary import StepFacts
 from ..model.balance import Counts, Load, load_of, move_balance, rows_sent, take_counts, take_losses
 from ..model.dre import FULL, effort_of_step, expert_flops
-from ..optim import build_optimizer
 from ..optim.scaler import Scaler
-from .batches import build_batches
-from .loss import clip, count_labels, squared_norm
+from .loss import clip_factor, count_labels
 from .mesh import World
-from .parallelize import build_model
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,13 @@ class Measured:
 
 
 class Engine:
-    """PyTorch's own parallelism."""
+    """The step, the same whichever engine holds the state."""
 
     def __init__(self, plan: Plan, world: World) -> None:
         self.plan, self.world = plan, world
-        self.model = build_model(plan, world)
-        self.optimizer = build_optimizer(self.model, plan.optimizer)
+        self.backend = build_backend(plan, world)
+        self.model, self.batches = self.backend.model, self.backend.batches
         self.scaler = Scaler(plan.precision)
-        self.batches = build_batches(self.model, plan, world)
         self.experts = self.model.moe_layers()
         self.counts: Counts | None = None
 
@@ -68,7 +65,7 @@ class Engine:
         loss = self.batches.train(rows, count_labels(rows.labels_BT, self.world) / scale) / scale
         own = take_losses(self.experts, self.world.device)
         sent = rows_sent(self.experts, self.world.device) if dre else ()
-        sums = torch.stack([self._counted(loss), squared_norm(self.model, self.world), *own, *sent])
+        sums = torch.stack([self._counted(loss), self.backend.squared_norm(), *own, *sent])
         dist.all_reduce(sums)
         self.counts = take_counts(self.experts, self.world.stage_group)
         return Measured(
@@ -94,9 +91,9 @@ class Engine:
 
     def update(self, lr: float, grad_norm: float) -> None:
         """One optimizer step, and one move of the balance."""
-        clip(self.model, grad_norm, self.plan.clip_norm, self.scaler.scale)
+        factor = clip_factor(grad_norm, self.plan.clip_norm, self.scaler.scale)
         self.scaler.succeeded()
-        self.optimizer.step(lr)
+        self.backend.update(lr, factor)
         if self.counts is not None:
             move_balance(self.experts, self.counts)
 
@@ -106,7 +103,7 @@ class Engine:
 
     def clear(self) -> None:
         """Forget the gradients."""
-        self.optimizer.clear()
+        self.backend.clear()
 
     @torch.no_grad()
     def evaluate(self, batches: list[Rows]) -> float:
@@ -123,11 +120,18 @@ class Engine:
         return total / labels
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """All tensors of a checkpoint by name, sharing storage with the live ones."""
-        state = self.model.state_dict()
-        if self.plan.model.tied_embeddings:  # one parameter, under its first name
-            state.pop("head.weight", None)
-        return state | self.optimizer.moments()
+        """All tensors of a checkpoint by name, as they are now; each rank has its part."""
+        return self.backend.tensors()
+
+    def take(self, tensors: dict[str, torch.Tensor], updates: int = 0) -> None:
+        """Go on from what was read into `tensors()`."""
+        self.backend.take(tensors)
+        self.backend.updates = updates
+
+    @property
+    def updates(self) -> int:
+        """Optimizer steps made so far."""
+        return self.backend.updates
 
     def _counted(self, loss: torch.Tensor) -> torch.Tensor:
         return loss if self.world.counts_loss else torch.zeros_like(loss)

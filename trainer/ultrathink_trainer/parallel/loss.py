@@ -38,10 +38,13 @@ def replicated_over_tensor(parameter: torch.Tensor) -> bool:
     return "tensor" not in names or isinstance(parameter.placements[names.index("tensor")], Replicate)
 
 
-def clip(model: nn.Module, norm: float, limit: float, scale: float = 1.0) -> None:
-    """Take the loss's scale from the gradients, and bring them down to the limit, by their norm over the whole mesh
-    without that scale; a limit of 0 means none."""
-    factor = (limit / norm if limit and norm > limit else 1.0) / scale
+def clip_factor(norm: float, limit: float, scale: float = 1.0) -> float:
+    """What takes the loss's scale from the gradients, and brings them down to the limit, by their norm over the whole
+    mesh without that scale; a limit of 0 means none."""
+    return (limit / norm if limit and norm > limit else 1.0) / scale
+
+
+def scale_gradients(model: nn.Module, factor: float) -> None:
     if factor != 1.0:
         for parameter in model.parameters():
             assert parameter.grad is not None
