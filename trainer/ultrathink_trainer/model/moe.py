@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import nn
 from torch.distributed.tensor import DTensor
 
@@ -17,46 +15,10 @@ from .dre import FULL, threshold, trained
 from .kernels import grouped_linear
 from .layers import SwiGLU
 from .router import Choice, Router
+from .rows import Bring, GatedUnit, Take, sorted_rows
 
 # Shapes: B rows, T positions, N = B*T tokens, H hidden, F an expert's intermediate, E experts,
 # S experts chosen for a token, M = N*S slots, R <= M routed rows sorted by expert.
-
-
-class Gather(torch.autograd.Function):
-    """The token of each routed row, so that backward is a copy and a sum: no atomics, hence the same bits each time,
-    and contiguous gradients, which grouped_mm asks for."""
-
-    @staticmethod
-    def forward(ctx: Any, x_NH: torch.Tensor, order_R: torch.Tensor, copies: int) -> torch.Tensor:
-        ctx.save_for_backward(order_R)
-        ctx.copies, ctx.slots = copies, len(x_NH) * copies
-        return x_NH.index_select(0, order_R // copies)
-
-    @staticmethod
-    def backward(ctx: Any, grad_RH: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (order_R,) = ctx.saved_tensors
-        return spread(grad_RH, order_R, ctx.slots).unflatten(0, (-1, ctx.copies)).sum(1), None, None
-
-
-class Spread(torch.autograd.Function):
-    """Each routed row back at its slot; zero where no row was routed."""
-
-    @staticmethod
-    def forward(ctx: Any, y_RH: torch.Tensor, order_R: torch.Tensor, slots: int) -> torch.Tensor:
-        ctx.save_for_backward(order_R)
-        return spread(y_RH, order_R, slots)
-
-    @staticmethod
-    def backward(ctx: Any, grad_MH: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (order_R,) = ctx.saved_tensors
-        return grad_MH.index_select(0, order_R), None, None
-
-
-def spread(y_RH: torch.Tensor, order_R: torch.Tensor, slots: int) -> torch.Tensor:
-    """No slot is named twice."""
-    full = len(order_R) == slots
-    y_MH = (y_RH.new_empty if full else y_RH.new_zeros)(slots, y_RH.shape[1])
-    return y_MH.index_copy_(0, order_R, y_RH)
 
 
 Compute = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -80,8 +42,8 @@ class Experts(nn.Module):
 
     def compute(self, x_RH: torch.Tensor, counts_E: torch.Tensor) -> torch.Tensor:
         """The experts that this rank has, on rows sorted by them."""
-        gate_RF, up_RF = grouped_linear(x_RH, mine(self.gate_up), counts_E).chunk(2, dim=-1)
-        return grouped_linear(F.silu(gate_RF) * up_RF, mine(self.down), counts_E)
+        inner_RF = GatedUnit.apply(grouped_linear(x_RH, mine(self.gate_up), counts_E))
+        return grouped_linear(inner_RF, mine(self.down), counts_E)
 
 
 def mine(weight: torch.Tensor) -> torch.Tensor:
@@ -136,19 +98,16 @@ class MoE(nn.Module):
         if kept_NS is not None:  # what is not kept sorts behind the last expert
             chosen_M = chosen_M.where(kept_NS.flatten(), self.moe.experts)
         counts_E = chosen_M.bincount(minlength=self.moe.experts)[: self.moe.experts]
-        order_R = chosen_M.argsort(stable=True)
-        if kept_NS is not None:
-            order_R = order_R[: int(counts_E.sum())]
+        kept = len(chosen_M) if kept_NS is None else int(counts_E.sum())
+        rows = sorted_rows(chosen_M, self.moe.experts, self.moe.top_k, kept)
         weights_NS = choice.weights_NS
         if self.training:
             self.counts += counts_E
             dropping = self.moe.capacity is not None  # a null slot was never asked for, a dropped one was
             self.asked += choice.chosen_NS.flatten().bincount(minlength=self.moe.experts) if dropping else counts_E
             weights_NS = self._with_losses(choice, positions)
-        y_RH = self.experts(Gather.apply(x_NH, order_R, self.moe.top_k), counts_E)
-        y_MH = Spread.apply(y_RH, order_R, len(chosen_M))
-        y_NH = (y_MH.unflatten(0, (-1, self.moe.top_k)) * weights_NS[..., None].to(y_MH.dtype)).sum(1)
-        y_BTH = y_NH.unflatten(0, x_BTH.shape[:2])
+        y_RH = self.experts(Take.apply(x_NH, rows), counts_E)
+        y_BTH = Bring.apply(y_RH, weights_NS, rows).unflatten(0, x_BTH.shape[:2])
         return y_BTH if self.shared is None else y_BTH + self.shared(x_BTH)
 
     def _kept(self, choice: Choice, positions: int) -> torch.Tensor | None:

@@ -8,7 +8,8 @@ from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import Shard, distribute_tensor
 
-from ..model.moe import Compute, Gather, Spread
+from ..model.moe import Compute
+from ..model.rows import Permute
 from ..model.transformer import Transformer
 from .mesh import EXPERT, REST, World
 
@@ -47,8 +48,9 @@ class AllToAll:
         out, back = sent_PL.sum(1).tolist(), received_PL.sum(1).tolist()
         x_QH = Swap.apply(x_RH, out, back, self.group)
         order_Q = by_expert(received_PL)
-        y_QH = compute(Gather.apply(x_QH, order_Q, 1), received_PL.sum(0))
-        return Swap.apply(Spread.apply(y_QH, order_Q, len(order_Q)), back, out, self.group)
+        inverse_Q = order_Q.argsort()
+        y_QH = compute(Permute.apply(x_QH, order_Q, inverse_Q), received_PL.sum(0))
+        return Swap.apply(Permute.apply(y_QH, inverse_Q, order_Q), back, out, self.group)
 
 
 def by_expert(received_PL: torch.Tensor) -> torch.Tensor:
