@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 EXTRAS := cli operator trainer dev
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images audit sbom equality bench robustness chaos generate lock clean
+.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images audit rights sbom equality bench robustness chaos generate lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | column -t -s '	'
@@ -67,6 +67,9 @@ images: $(READY) ## both images; REGISTRY= pushes, KIND= loads
 
 audit: $(READY) ## licences, pins and known weaknesses of what the images and tools are made of
 	$(RUN)/python images/audit.py
+
+rights: $(READY) ## what the operator's Roles grant, against what it asks a real API server for
+	$(RUN)/pytest tests/integration/operator/test_rights.py -q
 
 sbom: $(READY) ## dist/ultrathink-*.cdx.json: what each image is made of, as CycloneDX
 	@mkdir -p dist

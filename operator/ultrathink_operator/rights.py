@@ -15,7 +15,6 @@ class Right:
 IN_WATCHED_NAMESPACES = (
     Right("ultrathink.io", "ultrathinkjobs", ("get", "list", "watch", "patch")),
     Right("ultrathink.io", "ultrathinkjobs/status", ("patch",)),
-    Right("ultrathink.io", "ultrathinkjobs/finalizers", ("update",)),
     Right("ultrathink.io", "ultrathinkruntimes", ("list", "watch")),
     Right("apps", "statefulsets", ("get", "list", "watch", "create", "patch", "delete")),
     Right("", "services", ("get", "list", "watch", "create", "delete")),

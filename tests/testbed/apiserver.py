@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from testbed import kubeconfigs
+from testbed import audit, kubeconfigs
 from testbed.binaries import binary
 from testbed.child import Child, Died, free_port, listens
 from testbed.https import answers_ok, trust
@@ -60,6 +60,11 @@ class ControlPlane:
     def kubeconfig(self) -> Path:
         """The admin's."""
         return self.folder / "admin.kubeconfig"
+
+    @property
+    def audit_log(self) -> Path:
+        """What ServiceAccounts have asked for, one event a line."""
+        return self.folder / "audit.log"
 
     @property
     def etcd(self) -> Child:
@@ -142,6 +147,8 @@ class ControlPlane:
             f"--client-ca-file={self.ca}",
             "--authorization-mode=Node,RBAC",
             "--allow-privileged=true",
+            f"--audit-policy-file={audit.write_policy(self.folder)}",
+            f"--audit-log-path={self.audit_log}",
             f"--service-cluster-ip-range={SERVICE_RANGE}",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={self._authority.service_account_key()}",

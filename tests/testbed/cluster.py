@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TextIO
 
-from testbed import images, kubeconfigs, packages, paths
+from testbed import audit, images, kubeconfigs, packages, paths
 from testbed.binaries import binary
 from testbed.child import listens, tail, wait_until
 from testbed.engines import Buildah
@@ -217,6 +217,7 @@ class ProcessCluster:
         config = self.state / "config"
         for name in ("containerd.toml", "registry.yaml", "kubelet.yaml", "kube-proxy.yaml", "Corefile", "resolv.conf"):
             shutil.copy(NODE_CONFIG / name, config / name)
+        audit.write_policy(config)
         for folder, name in (("cni", "cni.conflist"), (f"registries/{layout.REGISTRY}", "hosts.toml")):
             (config / folder).mkdir(parents=True)
             shutil.copy(NODE_CONFIG / name, config / folder / name)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from testbed import audit
 from testbed.child import Child
 from testbed.https import answers_ok, trust
 from testbed.node import layout
@@ -69,6 +70,8 @@ def _apiserver() -> list[str]:
         f"--client-ca-file={PKI}/ca.crt",
         "--authorization-mode=Node,RBAC",
         "--allow-privileged=true",
+        f"--audit-policy-file={CONFIG}/{audit.POLICY}",
+        f"--audit-log-path={INSIDE}/logs/{audit.LOG}",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={PKI}/sa.key",
         f"--service-account-signing-key-file={PKI}/sa.key",

@@ -12,7 +12,6 @@ One = Callable[..., dict[str, Any]]
 WHERE_IT_WATCHES = {
     ("ultrathink.io", "ultrathinkjobs"): "get list watch patch",
     ("ultrathink.io", "ultrathinkjobs/status"): "patch",
-    ("ultrathink.io", "ultrathinkjobs/finalizers"): "update",
     ("ultrathink.io", "ultrathinkruntimes"): "list watch",
     ("apps", "statefulsets"): "get list watch create patch delete",
     ("", "services"): "get list watch create delete",
