@@ -10,7 +10,14 @@ from pydantic.alias_generators import to_camel
 from ultrathink_api.base import Section
 from ultrathink_api.causes import Cause
 from ultrathink_api.job import JobSpec
-from ultrathink_api.status import AttemptStatus, CheckpointStatus, GoodputStatus, ProgressStatus, RestartsStatus
+from ultrathink_api.status import (
+    AttemptStatus,
+    AvoidedStatus,
+    CheckpointStatus,
+    GoodputStatus,
+    ProgressStatus,
+    RestartsStatus,
+)
 
 PROTOCOL = 1
 """Version of `/v1`'s bodies; an operator speaks to supervisors of its own version and the one before."""
@@ -43,6 +50,8 @@ supervisor 200 as soon as it serves `/v1`."""
 
 NODE_ENV = "ULTRATHINK_NODE"
 """Name of the pod, as this pod's own environment says it."""
+HOST_ENV = "ULTRATHINK_HOST"
+"""Name of the Kubernetes node that the pod runs on; not there on a laptop."""
 POD_IP_ENV = "POD_IP"
 """Address that this pod tells Ray and its peers."""
 
@@ -201,6 +210,7 @@ class Progress(Body):
     trouble: CheckpointTrouble | None = Field(default=None, description="What keeps checkpoints from being made.")
     goodput: GoodputStatus | None = Field(default=None, description="Where the time went.")
     restarts: RestartsStatus = Field(default=RestartsStatus(), description="Restarts so far.")
+    avoid: tuple[AvoidedStatus, ...] = Field(default=(), description="Nodes to keep the job's pods off.")
     stop: StopView | None = Field(default=None, description="A stop that was asked for.")
     outcome: OutcomeView | None = Field(default=None, description="How the job ended.")
 
@@ -239,6 +249,7 @@ class Member(Body):
 
     node: str = Field(description="Name of the node.")
     worker: str = Field(description="This Ray Train worker.")
+    host: str = Field(default="", description="The Kubernetes node below it; empty on a laptop.")
     agent: str = Field(default="", description="This process of the node's agent; empty when there is none.")
     ready: bool = Field(default=False, description="The agent can fork ranks at once.")
     events: tuple[dict[str, Any], ...] = Field(default=(), description="Events of the agent, each with its `seq`.")

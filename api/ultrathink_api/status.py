@@ -170,6 +170,19 @@ class RestartsStatus(StatusPart):
     history: tuple[AttemptRecord, ...] = Field(default=(), description="The last ten.", max_length=HISTORY)
 
 
+AVOIDED = 10
+"""Nodes kept in the status; a job that has worn out more has another trouble."""
+
+
+class AvoidedStatus(StatusPart):
+    """A node that the job's pods are kept off."""
+
+    node: str = Field(description="Its name.", max_length=253)
+    since: str = Field(description="When an attempt failed on it.", max_length=64)
+    until: str = Field(description="When it may be used again.", max_length=64)
+    reason: str = Field(default="", description="Why.", max_length=256)
+
+
 class RuntimeStatus(StatusPart):
     """The runtime that the job was started with."""
 
@@ -195,6 +208,9 @@ class JobStatus(StatusPart):
     checkpoint: CheckpointStatus | None = Field(default=None, description="The newest checkpoint.")
     goodput: GoodputStatus | None = Field(default=None, description="Where the time went.")
     restarts: RestartsStatus | None = Field(default=None, description="Restarts so far.")
+    avoided: tuple[AvoidedStatus, ...] = Field(
+        default=(), description="Nodes that the job's pods are, or were last, kept off.", max_length=AVOIDED
+    )
     started_at: str | None = Field(default=None, description="When the first cluster was made.")
     suspended_at: str | None = Field(
         default=None, description="When the operator first saw that the job is to be suspended or cancelled."

@@ -49,12 +49,13 @@ class DeleteRest:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Give a StatefulSet back the replicas that it was rendered with."""
+    """Give a StatefulSet the replicas that it should have, and keep its new pods off these nodes and no others."""
 
     name: str
     uid: str
     version: str
     replicas: int
+    avoided: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,15 @@ class Nudge:
     version: str
     replicas: int
     at: str
+    avoided: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Delete a pod in its own time, so that its replacement goes to another node."""
+
+    name: str
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,7 @@ Action = (
     | DeleteRest
     | Scale
     | Nudge
+    | Move
     | ForceDelete
     | Explain
     | Stop

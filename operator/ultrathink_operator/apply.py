@@ -16,6 +16,7 @@ from ultrathink_operator.actions import (
     Explain,
     ForceDelete,
     Hold,
+    Move,
     Nudge,
     Release,
     Scale,
@@ -25,7 +26,7 @@ from ultrathink_operator.actions import (
 from ultrathink_operator.client import Api, ApiError, Json
 from ultrathink_operator.explain import Explainer
 from ultrathink_operator.kinds import Resource
-from ultrathink_operator.observe import NUDGED_ANNOTATION, JobView, Trouble, meta_of, pod_view
+from ultrathink_operator.observe import NUDGED_ANNOTATION, JobView, Trouble, keeping_off, meta_of, pod_view
 from ultrathink_operator.policies import nodes
 from ultrathink_operator.progress import Supervisors
 from ultrathink_operator.reflect import misconfigured
@@ -85,10 +86,12 @@ class Applier:
                 await self._delete(kinds.WRITTEN[kind], namespace, name, target)
             case DeleteRest(number):
                 await self._delete_rest(job, number)
-            case Scale(name, target, version, replicas):
-                await self._scale(namespace, name, target, version, replicas)
-            case Nudge(name, target, version, replicas, at):
-                await self._scale(namespace, name, target, version, replicas, {NUDGED_ANNOTATION: at})
+            case Scale():
+                await self._scale(namespace, action)
+            case Nudge():
+                await self._scale(namespace, action, {NUDGED_ANNOTATION: action.at})
+            case Move(name, target):
+                await self._delete(kinds.POD, namespace, name, target)
             case ForceDelete(name, target):
                 await self._force_delete(namespace, name, target)
             case Explain(target):
@@ -187,16 +190,18 @@ class Applier:
             if found.owner == job.meta.uid:
                 await self._delete(resource, namespace, name, found.uid)
 
-    async def _scale(
-        self, namespace: str, name: str, uid: str, version: str, replicas: int, annotations: Json | None = None
-    ) -> None:
-        resource = kinds.STATEFUL_SET
-        metadata = {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": version}
+    async def _scale(self, namespace: str, wanted: Scale | Nudge, annotations: Json | None = None) -> None:
+        """All that may change of a set, each time: what an apply leaves out that it said before is taken back."""
+        resource, name = kinds.STATEFUL_SET, wanted.name
+        metadata = {"name": name, "namespace": namespace, "uid": wanted.uid, "resourceVersion": wanted.version}
+        spec: Json = {"replicas": wanted.replicas}
+        if wanted.avoided:
+            spec["template"] = {"spec": {"affinity": keeping_off(wanted.avoided)}}
         manifest = {
             "apiVersion": resource.version,
             "kind": resource.kind,
             "metadata": {**metadata, **({"annotations": annotations} if annotations else {})},
-            "spec": {"replicas": replicas},
+            "spec": spec,
         }
         try:
             self._fence()

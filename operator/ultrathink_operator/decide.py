@@ -9,6 +9,7 @@ from ultrathink_operator.actions import Action, Finding, Hold, Said
 from ultrathink_operator.observe import Observed
 from ultrathink_operator.policies import (
     admission,
+    avoid,
     change,
     cluster,
     completion,
@@ -60,13 +61,14 @@ def _live(seen: Observed, now: float) -> list[Finding]:
         return [*findings, _begin(seen, now)] if admitted else findings
     kept = cluster.keep(seen, admitted, now)
     findings += [_held(seen), cluster.clear_older(seen), kept]
-    if "cluster" in kept.status:
+    if {"cluster", "ended_at"} & kept.status.keys():
         return findings
     if not cluster.is_creating(seen) or cluster.is_made(seen):
         findings += [
             placement.report(seen, now),
             progress.report(seen, admitted, now),
             nodes.force(seen, now),
+            avoid.report(seen, now),
             change.follow(seen, admitted, now),
         ]
     return [*findings, Finding(wake_after=DRIFT_CHECK_S)]

@@ -1,7 +1,7 @@
 """The watched world of one job as one immutable value, and how it is made of what the API server stores. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,10 @@ from ultrathink_api.status import JobStatus
 WORKERS_ANNOTATION = "ultrathink.io/workers"
 """Workers that a cluster was rendered with; a change of the spec does not change a cluster."""
 
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+NODE_NAME = "metadata.name"
+"""The one field of a node that pods can be kept off by, whatever labels it bears."""
 
 NUDGED_ANNOTATION = "ultrathink.io/nudged-at"
 """When a set that the quota refuses was touched last."""
@@ -92,6 +96,8 @@ class SetView:
     workers: int
     nudged_at: float | None = None
     """When it was touched last to make its controller try again."""
+    avoided: tuple[str, ...] = ()
+    """Nodes that its new pods are kept off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,10 @@ class PodView:
     ended: Words | None
     """How the container ended last."""
     image: str
+    node: str = ""
+    """Where the scheduler put it."""
+    avoided: tuple[str, ...] = ()
+    """Nodes that it may not be put on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +285,26 @@ def set_view(raw: Mapping[str, Any]) -> SetView:
         pods=(raw.get("status") or {}).get("replicas", 0),
         workers=int(workers) if workers.isdecimal() else 0,
         nudged_at=_moment(annotations.get(NUDGED_ANNOTATION)),
+        avoided=avoided_in(raw["spec"]["template"].get("spec") or {}),
     )
+
+
+def avoided_in(pod: Mapping[str, Any]) -> tuple[str, ...]:
+    """The nodes that a pod's spec keeps it off, as `keeping_off` writes it."""
+    rules = ((pod.get("affinity") or {}).get("nodeAffinity") or {}).get(REQUIRED) or {}
+    found = [
+        field.get("values") or ()
+        for term in rules.get("nodeSelectorTerms") or ()
+        for field in term.get("matchFields") or ()
+        if field.get("key") == NODE_NAME and field.get("operator") == "NotIn"
+    ]
+    return tuple(name for names_ in found for name in names_)
+
+
+def keeping_off(nodes: Iterable[str]) -> dict[str, Any]:
+    """The affinity that keeps pods off these nodes: each by a requirement of its own, which takes one value."""
+    fields = [{"key": NODE_NAME, "operator": "NotIn", "values": [node]} for node in nodes]
+    return {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchFields": fields}]}}}
 
 
 def service_view(raw: Mapping[str, Any]) -> ServiceView:
@@ -298,6 +327,8 @@ def pod_view(raw: Mapping[str, Any]) -> PodView:
         waiting=_words((container.get("state") or {}).get("waiting")),
         ended=_ended((container.get("lastState") or {}).get("terminated")),
         image=raw["spec"]["containers"][0].get("image", ""),
+        node=raw["spec"].get("nodeName") or "",
+        avoided=avoided_in(raw["spec"]),
     )
 
 

@@ -1,6 +1,7 @@
 """What runs in a Ray Train worker: it speaks for its node. Orders of the supervisor in, events of the agent out."""
 
 import contextlib
+import os
 import select
 import socket
 import threading
@@ -44,6 +45,7 @@ class _Shared:
 
     worker: str
     node: str
+    host: str = field(default_factory=lambda: os.environ.get(protocol.HOST_ENV, ""))
     lock: threading.Lock = field(default_factory=threading.Lock)
     agent: str = ""
     ready: bool = False
@@ -53,7 +55,8 @@ class _Shared:
 
     def member(self, **more: Any) -> Member:
         with self.lock:
-            return Member(node=self.node, worker=self.worker, agent=self.agent, ready=self.ready, **more)
+            state = {"agent": self.agent, "ready": self.ready}
+            return Member(node=self.node, worker=self.worker, host=self.host, **state, **more)
 
 
 def relay(raw: dict[str, Any]) -> None:

@@ -12,12 +12,13 @@ from ultrathink_api.rules.change import TRANSITIONS
 from ultrathink_api.rules.model import MODEL
 from ultrathink_api.rules.parallelism import PARALLELISM
 from ultrathink_api.rules.places import PLACES
+from ultrathink_api.rules.restart import RESTART
 from ultrathink_api.rules.statement import Rule, Statement, Transition
 from ultrathink_api.rules.training import TRAINING
 
 __all__ = ["RULES", "TRANSITIONS", "Rule", "Statement", "Transition", "broken", "broken_by_change", "part"]
 
-RULES: tuple[Rule, ...] = (*PLACES, *MODEL, *TRAINING, *PARALLELISM)
+RULES: tuple[Rule, ...] = (*PLACES, *MODEL, *TRAINING, *PARALLELISM, *RESTART)
 
 
 def broken(job: UltraThinkJob) -> list[Problem]:

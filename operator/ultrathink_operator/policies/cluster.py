@@ -1,15 +1,18 @@
 """The cluster of a job: its number is written before its objects are made, and every lower number is cleared away."""
 
 from ultrathink_api import names
-from ultrathink_api.status import ClusterStatus
+from ultrathink_api.status import ClusterStatus, ConditionType
 from ultrathink_operator.actions import Action, Create, CreateTokens, Delete, DeleteRest, Finding, Hold, Said, Scale
 from ultrathink_operator.observe import Observed
+from ultrathink_operator.policies import avoid
 from ultrathink_operator.policies.admission import Admitted
 from ultrathink_operator.policies.writing import timestamp
 from ultrathink_operator.render import cluster as rendering
 
 CREATING = "Creating"
 """Reason of Scheduled from the moment the number is written until all objects were seen."""
+LOST, LAST_RUNG = "ClusterLost", "cluster"
+STOPS: tuple[ConditionType, ...] = ("Running", "Progressing", "Degraded")
 HEAD_DEAD_S = 300.0
 """A head that kubelet calls not ready for this long, and that does not answer us either, is given up."""
 
@@ -52,13 +55,23 @@ def keep(seen: Observed, admitted: Admitted | None, now: float) -> Finding:
         return _create_or_record(seen, admitted, number)
     if head is None or (head.workers and seen.set_of(number, names.WORKER) is None):
         gone = names.head_set if head is None else names.worker_set
-        return intend(seen, now, "ClusterLost", f"StatefulSet {gone(seen.job.meta.name, number)} was deleted")
+        return _replace(seen, now, f"StatefulSet {gone(seen.job.meta.name, number)} was deleted")
     if _head_is_dead(seen, now):
-        return intend(seen, now, "ClusterLost", "the head neither answers nor gets ready")
-    actions: tuple[Action, ...] = _drift(seen, number)
+        return _replace(seen, now, "the head neither answers nor gets ready")
+    actions: tuple[Action, ...] = _drift(seen, number, now)
     if service is None and admitted is not None:
         actions += (Create(rendering.objects(admitted.order(seen, number))[0]),)
     return Finding(actions=actions)
+
+
+def _replace(seen: Observed, now: float, why: str) -> Finding:
+    """The last rung, unless the job's ladder ends before it."""
+    ladder = seen.job.word("restart", "ladder")
+    if not isinstance(ladder, list) or LAST_RUNG in ladder:
+        return intend(seen, now, LOST, why)
+    message = f"{why}, and restart.ladder has no rung {LAST_RUNG}"
+    ended = (Said("Failed", "True", LOST, message), *(Said(kind, "False", LOST, message) for kind in STOPS))
+    return Finding(conditions=ended, status={"ended_at": timestamp(now)})
 
 
 def _create_or_record(seen: Observed, admitted: Admitted | None, number: int) -> Finding:
@@ -103,16 +116,17 @@ def is_ours(seen: Observed, owner: str) -> bool:
     return owner == seen.job.meta.uid
 
 
-def _drift(seen: Observed, number: int) -> tuple[Action, ...]:
-    """Somebody scaled a set by hand: a cluster has the workers that its plan was made for."""
+def _drift(seen: Observed, number: int, now: float) -> tuple[Action, ...]:
+    """A cluster has the workers that its plan was made for, whoever scaled a set by hand, and avoids what it should."""
     head = seen.set_of(number, names.HEAD)
-    wanted = {names.HEAD: 1, names.WORKER: head.workers if head else 0}
+    replicas = {names.HEAD: 1, names.WORKER: head.workers if head else 0}
+    wanted = {role: (count, avoid.of_set(seen, role, number, now)) for role, count in replicas.items()}
     return tuple(
-        Scale(s.meta.name, s.meta.uid, s.meta.version, wanted[s.meta.role])
+        Scale(s.meta.name, s.meta.uid, s.meta.version, *wanted[s.meta.role])
         for s in seen.sets
         if s.meta.number == number
         and s.meta.role in wanted
-        and s.replicas != wanted[s.meta.role]
+        and (s.replicas, s.avoided) != wanted[s.meta.role]
         and is_ours(seen, s.meta.owner)
         and s.meta.deleted_at is None
     )

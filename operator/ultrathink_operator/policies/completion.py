@@ -67,7 +67,7 @@ def _keep(seen: Observed) -> float:
     """Nobody asks the supervisor any more: pods that may still begin to train are not kept."""
     status, running = seen.job.status, seen.job.status.condition("Running")
     stopped = running is not None and running.reason == STOPPED
-    if status.reason == CANCELLED or (status.reason == EXCEEDED and not stopped):
+    if status.reason in (CANCELLED, cluster.LOST) or (status.reason == EXCEEDED and not stopped):
         return 0.0
     if status.phase == "Succeeded":
         return KEEP_AFTER_SUCCESS_S

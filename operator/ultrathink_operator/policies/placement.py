@@ -116,7 +116,7 @@ def _nudges(seen: Observed, sets: list[SetView], now: float) -> Iterable[Action]
     for one in sets:
         last = max(one.nudged_at or 0.0, one.meta.created_at)
         if one.meta.name in refused and is_ours(seen, one.meta.owner) and now - last >= NUDGE_EVERY_S:
-            yield Nudge(one.meta.name, one.meta.uid, one.meta.version, one.replicas, timestamp(now))
+            yield Nudge(one.meta.name, one.meta.uid, one.meta.version, one.replicas, timestamp(now), one.avoided)
 
 
 def _unhappy(sets: list[SetView], pods: list[PodView], now: float) -> Iterable[Action]:

@@ -9,6 +9,7 @@ from ultrathink_api.protocol import (
     CONFIG_FILE,
     CONTROL_PORT,
     HEALTH_PATH,
+    HOST_ENV,
     METRICS_PORT,
     NODE_ENV,
     POD_IP_ENV,
@@ -111,7 +112,7 @@ def _environment(order: Order, role: str) -> list[Manifest]:
         "RAY_AUTH_TOKEN_PATH": f"{TOKENS_DIRECTORY}/{RAY_TOKEN}",
         "RAY_gcs_rpc_server_reconnect_timeout_s": RAY_RECONNECT_S,
     }
-    own = {NODE_ENV: "metadata.name", POD_IP_ENV: "status.podIP"}
+    own = {NODE_ENV: "metadata.name", HOST_ENV: "spec.nodeName", POD_IP_ENV: "status.podIP"}
     return [
         *({"name": name, "value": value} for name, value in plain.items()),
         *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in own.items()),

@@ -335,7 +335,9 @@ def test_a_stolen_token_opens_no_door_to_the_outside(guarded: Guarded, kind: str
     assert "UTK0540" in guarded.create({**service, "spec": spec}, guarded.operator).said
 
 
-def test_a_set_that_is_there_is_not_changed_to_read_secrets_either(guarded: Guarded) -> None:
+def test_a_set_that_is_there_is_not_changed_to_read_secrets_but_kept_off_nodes(guarded: Guarded) -> None:
+    from ultrathink_operator.observe import keeping_off
+
     made = a_set(guarded)
     where = ("-n", guarded.namespace)
     guarded.must("create", *where, "-f", "-", stdin=json.dumps(made), by=guarded.operator)
@@ -344,6 +346,8 @@ def test_a_set_that_is_there_is_not_changed_to_read_secrets_either(guarded: Guar
     patch = json.dumps({"spec": {"template": {"spec": {"containers": containers}}}})
     refused = guarded("patch", *where, "sts", made["metadata"]["name"], "-p", patch, by=guarded.operator)
     assert "UTK0540" in refused.said, refused.said
+    avoiding = json.dumps({"spec": {"template": {"spec": {"affinity": keeping_off(["gpu-1"])}}}})
+    guarded.must("patch", *where, "sts", made["metadata"]["name"], "-p", avoiding, by=guarded.operator)
     guarded.must("delete", *where, "sts", made["metadata"]["name"])
 
 

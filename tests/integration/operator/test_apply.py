@@ -178,6 +178,18 @@ async def test_a_set_gets_its_replicas_back(hands: Hands) -> None:
     assert [v.replicas for v in _sets(hands)] == [1, 2]
 
 
+async def test_a_set_is_kept_off_nodes_and_let_back_without_losing_its_replicas(hands: Hands) -> None:
+    job = hands.job()
+    for manifest in hands.manifests(job):
+        await hands.applier.act(job, do.Create(manifest))
+    for wanted in (("gpu-1", "gpu-7"), ()):
+        while (worker := next(v for v in _sets(hands) if v.meta.name == "q-1-worker")).avoided != wanted:
+            with contextlib.suppress(Stale):
+                scale = do.Scale("q-1-worker", worker.meta.uid, worker.meta.version, 2, wanted)
+                await hands.applier.act(job, scale)
+        assert worker.replicas == 2
+
+
 async def test_nothing_is_written_by_who_does_not_lead(hands: Hands) -> None:
     job = hands.job()
     hands.leads = False

@@ -220,9 +220,9 @@ def acts_on_what_is_there(seen: Observed, actions: tuple[do.Action, ...]) -> Non
     pods = {p.meta.uid: p.meta.name for p in seen.pods if p.meta.job_uid == seen.job.meta.uid}
     for action in actions:
         match action:
-            case do.Delete(_, name, uid) | do.Scale(name, uid, _, _):
+            case do.Delete(_, name, uid) | do.Scale(name, uid, _, _, _):
                 assert ours.get(uid) == name
-            case do.ForceDelete(name, uid):
+            case do.ForceDelete(name, uid) | do.Move(name, uid):
                 assert pods.get(uid) == name
             case do.Create(manifest):
                 assert manifest["metadata"]["labels"]["ultrathink.io/cluster"] == str(seen.number)

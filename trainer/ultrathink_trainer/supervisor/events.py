@@ -18,6 +18,8 @@ class Joined:
     worker: str
     agent: str
     ready: bool
+    host: str = ""
+    """The Kubernetes node below it, where there is one."""
 
 
 @dataclass(frozen=True)

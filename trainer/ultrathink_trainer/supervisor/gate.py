@@ -67,7 +67,7 @@ class Gate:
         # Only the thread that listens to the agent knows of it; a waiting poll of the other one may be older.
         if member.wait_seconds == 0 and worker.shown != shown:
             worker.shown = shown
-            self._post(ev.Joined(member.node, member.worker, member.agent, member.ready))
+            self._post(ev.Joined(member.node, member.worker, member.agent, member.ready, member.host))
 
     def order(self, worker: str, command: Command) -> None:
         """The newest order replaces one that was not fetched: a start implies that what ran before is ended."""

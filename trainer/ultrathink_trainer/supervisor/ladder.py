@@ -4,7 +4,7 @@ from ultrathink_api.causes import Cause
 from ultrathink_api.errors import CODES, Problem
 from ultrathink_store.records import CheckpointRef, End, Epoch, Start
 from ultrathink_trainer.supervisor import events as ev
-from ultrathink_trainer.supervisor import verdict
+from ultrathink_trainer.supervisor import rulings, verdict
 from ultrathink_trainer.supervisor.attempt import Attempt, Limits, Member, State
 from ultrathink_trainer.supervisor.verdict import Budget, Failure
 
@@ -99,7 +99,7 @@ class Ladder:
             orders = self._left(before.worker, Cause.WORKER_LOST, now)
         elif before is not None and before.agent and before.agent != event.agent:
             orders = self._agent_lost(before, now)
-        self.members[event.node] = Member(event.node, event.worker, event.agent, event.ready)
+        self.members[event.node] = Member(event.node, event.worker, event.agent, event.ready, event.host)
         return orders
 
     def _left(self, worker: str, cause: Cause, now: float) -> list[ev.Order]:
@@ -110,15 +110,19 @@ class Ladder:
 
     def _break(self, cause: Cause, message: str, gone: Member | None, now: float) -> list[ev.Order]:
         """Ray Train regroups all workers when one is lost, so none of these goes on."""
-        others = tuple(m.worker for m in self.members.values() if m != gone)
-        self._dismissed.update(m.worker for m in self.members.values())
-        self.members = {}
-        orders: list[ev.Order] = [ev.Regroup(others)] if others else []
+        orders = self._regroup(gone)
         if self.attempt is not None and self.state in (State.RUNNING, State.ENDING):
             self.attempt.broken = True
             self._fail(Failure(cause, node=gone.node if gone else None, message=message))
             orders += self._close()
         return orders
+
+    def _regroup(self, gone: Member | None) -> list[ev.Order]:
+        """Let Ray Train make new workers of those that are still there."""
+        others = tuple(m.worker for m in self.members.values() if m != gone)
+        self._dismissed.update(m.worker for m in self.members.values())
+        self.members = {}
+        return [ev.Regroup(others)] if others else []
 
     def _agent_lost(self, before: Member, now: float) -> list[ev.Order]:
         attempt = self.attempt
@@ -261,8 +265,11 @@ class Ladder:
         assert attempt is not None
         self.state = State.CLOSING
         attempt.kill_at = attempt.close_at = None
-        self._final, end = attempt.end(self.wall_clock, self.epochs)
-        return [ev.EndEpoch(attempt.start.epoch, end, attempt.stacks)]
+        self._final, end = attempt.end(self.wall_clock, self.epochs, self.limits)
+        orders: list[ev.Order] = [ev.EndEpoch(attempt.start.epoch, end, attempt.stacks)]
+        if end.rung == "workers" and not attempt.needs_workers:
+            orders += self._regroup(None)
+        return orders
 
     # What follows
 
@@ -273,8 +280,10 @@ class Ladder:
             return []
         if self.epochs and self.epochs[-1].end is None:
             self.state = State.CLOSING
-            self._final = Failure(Cause.HEAD_LOST, message="the supervisor before this one ended without a word")
-            end = End(cause=Cause.HEAD_LOST, rung="workers", message=self._final.message, ended_at=self.wall_clock)
+            lost = Failure(Cause.HEAD_LOST, message="the supervisor before this one ended without a word")
+            self._final, detail, _ = rulings.answer(lost.cause, lost, [lost.message], self.limits.rules)
+            told = {"message": lost.message, "detail": dict(detail), "ended_at": self.wall_clock}
+            end = End(cause=Cause.HEAD_LOST, rung="workers", **told)
             return [ev.EndEpoch(self.epochs[-1].number, end)]
         return self._decide()
 

@@ -44,6 +44,9 @@ def memory_since(epochs: Sequence[Epoch], cause: Cause | None, number: int) -> i
     """The oldest attempt whose copies in memory this one may go on from: none where state is thrown away on purpose."""
     if cause in DISCARDING or not epochs:
         return number
+    last = epochs[-1].end
+    if last is not None and last.detail.get(verdict.ROLLBACK):
+        return number
     before = epochs[-1].start.detail.get(MEMORY_SINCE)
     return before if isinstance(before, int) else number
 

@@ -23,7 +23,7 @@ from ultrathink_api.protocol import (
 from ultrathink_api.sections.checkpoint import KeepSpec
 from ultrathink_api.sections.health import HealthSpec
 from ultrathink_trainer.supervisor import events as ev
-from ultrathink_trainer.supervisor import status
+from ultrathink_trainer.supervisor import rulings, status
 from ultrathink_trainer.supervisor.attempt import Limits
 from ultrathink_trainer.supervisor.attempt import State as LadderState
 from ultrathink_trainer.supervisor.gate import Gate
@@ -68,6 +68,7 @@ class View:
             "trouble": trouble,
             "goodput": status.goodput(seconds),
             "restarts": status.restarts(rungs.epochs, training.recoveries),
+            "avoid": rulings.avoided(rungs.epochs, rungs.wall_clock),
         }
         return cls(
             state=status.state(rungs, stepping=stepping),

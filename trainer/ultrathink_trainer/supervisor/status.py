@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ultrathink_api.causes import FREE_CAUSES
 from ultrathink_api.protocol import OutcomeView, State
 from ultrathink_api.status import (
     HISTORY,
@@ -18,6 +17,7 @@ from ultrathink_api.status import (
 from ultrathink_store.records import Epoch, Outcome
 from ultrathink_trainer.supervisor import attempt as attempts
 from ultrathink_trainer.supervisor import events as ev
+from ultrathink_trainer.supervisor import verdict
 from ultrathink_trainer.supervisor.account import ratio
 from ultrathink_trainer.supervisor.ladder import Ladder
 
@@ -88,7 +88,7 @@ class Training:
 def restarts(epochs: Sequence[Epoch], recoveries: Mapping[int, float]) -> RestartsStatus:
     """The ledger as the job's status tells it."""
     ended = [epoch for epoch in epochs if epoch.end is not None and epoch.end.cause is not None]
-    free = sum(1 for epoch in ended if epoch.end is not None and epoch.end.cause in FREE_CAUSES)
+    free = sum(1 for epoch in ended if epoch.end is not None and not verdict.counts(epoch.end))
     history = tuple(
         AttemptRecord(
             attempt=epoch.number,

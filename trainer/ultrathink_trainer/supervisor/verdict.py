@@ -8,7 +8,7 @@ from typing import Any
 
 from ultrathink_api.causes import FREE_CAUSES, USER_ERROR_EXIT_CODE, Cause
 from ultrathink_api.errors import Problem
-from ultrathink_store.records import CheckpointRef, Epoch
+from ultrathink_store.records import CheckpointRef, End, Epoch
 from ultrathink_trainer.runtime import stacks
 
 TRANSIENT_CODES = frozenset({"UTK0305", "UTK0306", "UTK0308", "UTK0315", "UTK0316"})
@@ -16,6 +16,8 @@ TRANSIENT_CODES = frozenset({"UTK0305", "UTK0306", "UTK0308", "UTK0315", "UTK031
 _CAUSE_BY_RANGE = {"UTK02": Cause.DATA_ERROR, "UTK03": Cause.STORE_ERROR}
 RESTARTED_AT = "restartedAt"
 """Where START says which restart it answers."""
+COUNTS, ROLLBACK = "counts", "rollback"
+"""What END's detail says by a rule of the job: spends the budget or not; goes back to a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +88,6 @@ def of_hang(failure: Failure, seen: Mapping[str, Mapping[str, str]]) -> Failure:
     node = seen[str(rank)]["node"]
     stands = "is stopped" if seen[str(rank)]["state"] in stacks.STOPPED else "is in no collective, all others are"
     return replace(failure, rank=rank, node=node, message=f"{failure.message}; rank {rank} on {node} {stands}")
-
-
-def hints(failure: Failure, epochs: Sequence[Epoch]) -> dict[str, Any]:
-    """What END says for whoever places the next attempt: a rank that hangs again on its node is the node's fault."""
-    if failure.rows is not None:
-        return {"rows": list(failure.rows)}
-    if failure.cause is not Cause.HANG or failure.rank is None:
-        return {}
-    again = any(
-        e.end is not None and (e.end.cause, e.end.rank, e.end.node) == (Cause.HANG, failure.rank, failure.node)
-        for e in epochs
-    )
-    return {"avoid": {"node": failure.node, "reason": f"rank {failure.rank} hung twice"}} if again else {}
 
 
 def choose(failures: Sequence[Failure]) -> Failure:
@@ -182,6 +171,17 @@ def hours_before(moment: str, hours: int) -> str:
     return then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def counts(end: End) -> bool:
+    """Whether it spends the budget."""
+    said = end.detail.get(COUNTS)
+    return said if isinstance(said, bool) else end.cause is not None and end.cause not in FREE_CAUSES
+
+
+def stays_free(end: End) -> bool:
+    """Whether it is nobody's failure, so that any number of them may follow each other."""
+    return end.cause in FREE_CAUSES and not counts(end)
+
+
 def spent(epochs: Sequence[Epoch], newest: CheckpointRef | None, *, since: str = "") -> Budget:
     """Failures that ended after `since` and count, and those at the end since which no checkpoint was committed."""
     counted = free = without = 0
@@ -191,11 +191,11 @@ def spent(epochs: Sequence[Epoch], newest: CheckpointRef | None, *, since: str =
             without = 0
         if epoch.end is None or epoch.end.cause is None:
             continue
-        if epoch.end.cause in FREE_CAUSES:
-            free += 1
-        else:
+        if counts(epoch.end):
             counted += epoch.end.ended_at >= since
-            without += 1
+        else:
+            free += 1
+        without += not stays_free(epoch.end)
     return Budget(counted, free, without)
 
 

@@ -3,12 +3,13 @@
 import itertools
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from ultrathink_api import protocol
 from ultrathink_api.protocol import OutcomeView, Progress, SpecChange, SpecReply, StopRequest, StopView
-from ultrathink_api.status import AttemptStatus, CheckpointStatus, GoodputStatus, ProgressStatus
+from ultrathink_api.status import AttemptStatus, AvoidedStatus, CheckpointStatus, GoodputStatus, ProgressStatus
 
 _addresses = itertools.count(2)
 
@@ -60,6 +61,12 @@ class Head:
             attempt=AttemptStatus(number=attempt, cluster=self.progress.cluster),
             progress=ProgressStatus(step=step, of=200, percent=f"{step // 2}%", loss="2.1", seen_at=TIMES[step % 50]),
         )
+
+    def blame(self, node: str, hours: float = 1.0) -> None:
+        """A node is to be avoided."""
+        now = datetime.now(UTC)
+        since, until = ((now + timedelta(hours=h)).isoformat(timespec="seconds") for h in (0.0, hours))
+        self._say(avoid=(AvoidedStatus(node=node, since=since, until=until, reason="Hang"),))
 
     def commit(self, step: int) -> None:
         """A checkpoint was committed."""

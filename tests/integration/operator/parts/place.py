@@ -129,6 +129,11 @@ class Place:
         }
         self.patch_pod(name, status)
 
+    def bind_pod(self, name: str, node: str) -> None:
+        """What the scheduler would do."""
+        binding = {"metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": node}}
+        self.core.create_namespaced_binding(self.namespace, binding, _preload_content=False)
+
     def patch_pod(self, name: str, status: dict[str, Any]) -> None:
         self.core.patch_namespaced_pod_status(name, self.namespace, {"status": status})
 

@@ -23,7 +23,9 @@ from ultrathink_operator.observe import (
     Supervisor,
     Trouble,
     Words,
+    avoided_in,
     job_view,
+    keeping_off,
     pod_view,
     runtime_view,
     service_view,
@@ -243,13 +245,18 @@ class Cluster:
             case do.DeleteRest(number):
                 for kind in ("ConfigMap", "NetworkPolicy", "PodDisruptionBudget"):
                     self.objects.pop((kind, names.cluster(meta["name"], number)), None)
-            case do.Scale(name, uid, _, replicas):
+            case do.Scale(name, uid, _, replicas, avoided):
                 found = self.objects["StatefulSet", name]
                 assert found["metadata"]["uid"] == uid
                 found["spec"]["replicas"] = replicas
-            case do.Nudge(name, uid, _, replicas, at):
+                found["spec"]["template"]["spec"]["affinity"] = keeping_off(avoided) if avoided else {}
+            case do.Move(name, uid):
+                assert self.objects["Pod", name]["metadata"]["uid"] == uid
+                del self.objects["Pod", name]
+            case do.Nudge(name, uid, _, replicas, at, avoided):
                 found = self.objects["StatefulSet", name]
                 assert found["metadata"]["uid"] == uid and found["spec"]["replicas"] == replicas
+                assert avoided == avoided_in(found["spec"]["template"]["spec"])
                 found["metadata"].setdefault("annotations", {})[NUDGED_ANNOTATION] = at
             case do.ForceDelete(name, uid):
                 pod = self.objects["Pod", name]

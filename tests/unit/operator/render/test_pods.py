@@ -71,11 +71,15 @@ class TestEveryPod:
         resources = container(role)["resources"]
         assert resources["requests"]["memory"] == resources["limits"]["memory"]
 
-    def test_knows_its_own_address_and_name(self, role: str) -> None:
+    def test_knows_its_own_address_its_name_and_its_node(self, role: str) -> None:
         fields = {
             e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"] for e in container(role)["env"] if "valueFrom" in e
         }
-        assert fields == {protocol.NODE_ENV: "metadata.name", protocol.POD_IP_ENV: "status.podIP"}
+        assert fields == {
+            protocol.NODE_ENV: "metadata.name",
+            protocol.HOST_ENV: "spec.nodeName",
+            protocol.POD_IP_ENV: "status.podIP",
+        }
 
     def test_starts_ray_with_token_authentication(self, role: str) -> None:
         assert environment(role)["RAY_AUTH_MODE"] == "token"

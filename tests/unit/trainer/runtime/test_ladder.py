@@ -361,13 +361,22 @@ def test_a_hang_is_laid_to_the_rank_that_the_others_wait_for() -> None:
 
 
 def test_a_node_whose_rank_hangs_twice_is_to_be_avoided() -> None:
-    bench = Bench().started()
+    bench = Bench(hosts=True).started()
     hang(bench)
     hang(bench, rank="1")
     assert bench.end_of(2).detail == {}, "another rank"
     bench.save(10)
     hang(bench)
-    assert bench.end_of(3).detail == {"avoid": {"node": "w-1", "reason": "rank 3 hung twice"}}
+    assert bench.end_of(3).detail == {"avoid": {"node": "gpu-1", "hours": 24.0, "reason": "rank 3 hung twice"}}
+
+
+def test_a_laptop_has_no_other_node_and_says_so() -> None:
+    bench = Bench().started()
+    hang(bench)
+    bench.save(10)
+    hang(bench)
+    assert bench.end_of(2).detail == {}
+    assert bench.end_of(2).message.endswith("avoiding its node has no effect here: there is no other")
 
 
 def test_stacks_that_do_not_come_are_not_waited_for() -> None:

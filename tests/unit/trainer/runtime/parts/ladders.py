@@ -28,6 +28,8 @@ class Bench:
     epochs: list[Epoch] = field(default_factory=list)
     newest: CheckpointRef | None = None
     orders: list[ev.Order] = field(default_factory=list)
+    hosts: bool = False
+    """Whether pods know the node below them, as on a cluster."""
 
     def __post_init__(self) -> None:
         self.ladder = Ladder(nodes=self.nodes, ranks_per_node=self.ranks, limits=self.limits, now=NOW)
@@ -66,7 +68,13 @@ class Bench:
             order
             for node in nodes
             for order in self.send(
-                ev.Joined(f"w-{node}", f"worker-{node}-{generation}", f"agent-{node}-{agent}", ready)
+                ev.Joined(
+                    f"w-{node}",
+                    f"worker-{node}-{generation}",
+                    f"agent-{node}-{agent}",
+                    ready,
+                    f"gpu-{node}" if self.hosts else "",
+                )
             )
         ]
 
