@@ -93,6 +93,7 @@ CODES: dict[str, Code] = {
         Code("UTK0140", "GroupsUnfit", "The groups of experts do not fit"),
         Code("UTK0141", "ExpertIndivisible", "Expert parallelism does not divide the experts or the ranks of a stage"),
         Code("UTK0142", "EffortUnfit", "The budget of adaptive compute does not fit the model"),
+        Code("UTK0143", "ContextIndivisible", "The rows cannot be cut over the context ranks"),
         Code("UTK0150", "RopeScalingUnfit", "The scaling of rotary positions is not whole"),
         Code("UTK0151", "ExpertLayersUnfit", "The blocks with experts are not blocks of the model"),
         Code("UTK0152", "ModelSaidTwice", "A model is either a preset or what a folder holds"),

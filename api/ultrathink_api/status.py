@@ -80,6 +80,7 @@ class MeshStatus(StatusPart):
 
     pipeline: int = Field(description="Ranks that hold different layers.")
     data: int = Field(description="Ranks that see different rows.")
+    context: int = Field(default=1, description="Ranks that share a row.")
     tensor: int = Field(description="Ranks that share one matrix.")
     expert: int = Field(default=1, description="Ranks of a stage that hold different experts.")
 

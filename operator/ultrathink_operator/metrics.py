@@ -98,7 +98,8 @@ class StateCollector(Collector):
         for job in self._jobs():
             name, status = [job.meta.namespace, job.meta.name], job.status
             mesh = status.plan.mesh if status.plan else None
-            cut = f"pipeline={mesh.pipeline},data={mesh.data},tensor={mesh.tensor}" if mesh else ""
+            axes = ("pipeline", "data", "context", "tensor")
+            cut = ",".join(f"{axis}={getattr(mesh, axis)}" for axis in axes) if mesh else ""
             parameters = str(status.plan.parameters.total) if status.plan else ""
             info.add_metric([*name, job.meta.uid, parameters, cut], 1)
             if status.phase:

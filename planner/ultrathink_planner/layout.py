@@ -55,7 +55,7 @@ def holds(stage: Stage, parameter: Parameter) -> bool:
 def rank_memory(
     shape: ModelShape, mesh: Mesh, cut: tuple[Stage, ...], precision: str, optimizer: str
 ) -> tuple[RankMemory, ...]:
-    """Bytes of the fullest rank of each stage: the first of its data and tensor axes, as sharding gives it the most."""
+    """Bytes of the fullest rank of each stage: the first on its axes, as sharding gives it the most."""
     memory = []
     for stage in cut:
         held = [p for p in parameters(shape) if holds(stage, p)]
@@ -84,13 +84,13 @@ def optimizer_bytes(parameter: Parameter, size: int, optimizer: str) -> int:
 
 
 def _largest_shard(parameter: Parameter, mesh: Mesh) -> int:
-    """Elements of the first rank: cut over tensor on its dimension, then over data on the first. A stack of experts is
-    cut over expert, then over all other ranks of the stage, on the first dimension both times."""
+    """Elements of the first rank: cut over tensor on its dimension, then over data and context on the first. A
+    stack of experts is cut over expert, then over all other ranks of the stage, on the first dimension both times."""
     shape = list(parameter.shape)
     if STACKED in parameter.name:
         shape[0] = -(-(shape[0] // mesh.expert) // (mesh.stage_ranks // mesh.expert))
         return prod(shape)
     if parameter.tensor_dim is not None:
         shape[parameter.tensor_dim] = -(-shape[parameter.tensor_dim] // mesh.tensor)
-    shape[0] = -(-shape[0] // mesh.data)
+    shape[0] = -(-shape[0] // mesh.shards)
     return prod(shape)

@@ -12,6 +12,7 @@ class Mesh(Section):
 
     pipeline: int = Field(description="Ranks that hold different layers.")
     data: int = Field(description="Ranks that see different rows; parameters are sharded over them.")
+    context: int = Field(default=1, description="Ranks that share a row; parameters are sharded over them too.")
     tensor: int = Field(description="Ranks that share one matrix.")
     expert: int = Field(
         default=1, description="Ranks of a stage that hold different experts; borrowed from the others."
@@ -20,7 +21,12 @@ class Mesh(Section):
     @property
     def stage_ranks(self) -> int:
         """Ranks that hold the same layers."""
-        return self.data * self.tensor
+        return self.shards * self.tensor
+
+    @property
+    def shards(self) -> int:
+        """Ranks that parameters are sharded over."""
+        return self.data * self.context
 
 
 class Parameters(Section):

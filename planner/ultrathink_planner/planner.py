@@ -44,8 +44,7 @@ def plan(spec: JobSpec, given: Given | None = None) -> Plan:
                 fix=f"set data.sequenceLength to at most {shape.max_positions}, or raise model.maxPositions",
             )
         )
-    if batch.sequence_length % mesh.tensor:
-        problems.append(_tensor("spec.data.sequenceLength", "sequenceLength", batch.sequence_length, mesh.tensor))
+    problems += _length_problems(batch.sequence_length, mesh)
     if problems:
         raise Refused(*problems)
     made = _build(spec, preset, shape, mesh, batch)
@@ -62,7 +61,7 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
     unsaid = every.steps is None and every.minutes is None and not every.auto
     seconds = CHECKPOINT_SECONDS if unsaid else every.minutes and every.minutes * 60
     return Plan(
-        world_size=mesh.pipeline * mesh.data * mesh.tensor,
+        world_size=mesh.pipeline * mesh.stage_ranks,
         nodes=spec.workers.count,
         ranks_per_node=max(spec.workers.gpus, 1),
         mesh=mesh,
@@ -112,15 +111,15 @@ def _schedule(spec: ScheduleSpec, steps: int) -> ScheduleSpec:
 
 def _mesh(spec: JobSpec) -> Mesh:
     world = spec.workers.count * max(spec.workers.gpus, 1)
-    cut = spec.parallelism.tensor * spec.parallelism.pipeline
+    cut = spec.parallelism.tensor * spec.parallelism.context * spec.parallelism.pipeline
     if world % cut:
         raise Refused(
             Problem(
                 code="UTK0108",
                 field="spec.parallelism",
-                message=f"tensor x pipeline = {cut} does not divide the world size {world}",
-                why="every rank must belong to exactly one (tensor, pipeline, data) cell",
-                fix=f"choose tensor and pipeline so that their product divides {world}, or change workers.count",
+                message=f"tensor x context x pipeline = {cut} does not divide the world size {world}",
+                why="every rank must belong to exactly one (tensor, context, pipeline, data) cell",
+                fix=f"choose the three so that their product divides {world}, or change workers.count",
             )
         )
     data = world // cut
@@ -129,15 +128,16 @@ def _mesh(spec: JobSpec) -> Mesh:
             Problem(
                 code="UTK0107",
                 field="spec.parallelism",
-                message=f"{spec.parallelism.tensor} x {spec.parallelism.pipeline} x {spec.parallelism.data} = "
+                message=f"tensor x context x pipeline = {cut}, x data {spec.parallelism.data} = "
                 f"{cut * spec.parallelism.data}, but world size is {world}",
-                why="every rank must belong to exactly one (tensor, pipeline, data) cell",
+                why="every rank must belong to exactly one (tensor, context, pipeline, data) cell",
                 fix=f"set parallelism.data: {data} or leave it out, or change workers.count",
             )
         )
     return Mesh(
         pipeline=spec.parallelism.pipeline,
         data=data,
+        context=spec.parallelism.context,
         tensor=spec.parallelism.tensor,
         expert=spec.parallelism.expert,
     )
@@ -280,6 +280,22 @@ def _cut_problems(spec: JobSpec, shape: ModelShape, mesh: Mesh) -> list[Problem]
             )
         )
     return problems
+
+
+def _length_problems(length: int, mesh: Mesh) -> list[Problem]:
+    if mesh.context > 1 and length % (2 * mesh.context):
+        return [
+            Problem(
+                code="UTK0143",
+                field="spec.data.sequenceLength",
+                message=f"rows of {length} positions cannot be cut into {2 * mesh.context} equal pieces",
+                why="each context rank gets two pieces of a row, one early and one late, so that all work alike",
+                fix=f"choose data.sequenceLength as a multiple of {2 * mesh.context}, or another parallelism.context",
+            )
+        ]
+    if length // mesh.context % mesh.tensor:
+        return [_tensor("spec.data.sequenceLength", "sequenceLength / context", length // mesh.context, mesh.tensor)]
+    return []
 
 
 def _tensor(field: str, name: str, width: int, tensor: int) -> Problem:

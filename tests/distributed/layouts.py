@@ -23,7 +23,7 @@ SIZES: dict[str, Any] = {
     "maxPositions": 32,
 }
 EIGHTS = {"layers": 8, "kvHeads": 8}
-WIDE_ROWS, WIDE_MICRO_BATCHES = 32, 4
+WIDE_ROWS, WIDE_LENGTH = 16, 16
 """With these every axis can be eight."""
 EXPERTS = {"experts": 8, "topK": 2, "shared": 1, "intermediate": 16}
 STAGES, ROWS = 2, 8
@@ -43,6 +43,10 @@ LAYOUTS: dict[str, Layout] = {
     "data 2, tensor 2": {"data": 2, "tensor": 2},
     "pipeline 2, data 2": {"pipeline": 2, "data": 2},
     "pipeline 2, tensor 2": {"pipeline": 2, "tensor": 2},
+    "context 2": {"context": 2},
+    "context 4": {"context": 4},
+    "context 2, tensor 2": {"context": 2, "tensor": 2},
+    "data 2, context 2": {"data": 2, "context": 2},
 }
 
 AXES = tuple(name for name in Mesh.model_fields if name in ParallelismSpec.model_fields)
@@ -50,8 +54,8 @@ AXES = tuple(name for name in Mesh.model_fields if name in ParallelismSpec.model
 SPANNING = ("pipeline", "data", "context", "tensor")
 """Axes whose product is the number of ranks; the others borrow the ranks of these."""
 WORLDS = (1, 2, 4, 8)
-CORE_WORLD, CORE_LARGEST = 4, 24
-"""What `make test` can afford: layouts of at most so many ranks, and the smallest that cuts three axes."""
+CORE_LARGEST = 24
+"""Layouts that `make test` can afford."""
 
 
 def ranks_of(layout: Layout) -> int:
@@ -65,21 +69,25 @@ def name_of(layout: Layout) -> str:
 def job_plan(layout: Layout = ALONE, *, model: dict[str, Any] | None = None, **training: Any) -> Plan:
     """A plan of the same batch a step, whatever the layout; as small as shows what is to be shown."""
     stages = max(STAGES, layout.get("pipeline", 1))
-    return _plan(layout, ROWS, stages, {"layers": stages} | (model or {}), training)
+    return _plan(layout, (ROWS, LENGTH), stages, {"layers": stages} | (model or {}), training)
 
 
 def wide_plan(layout: Layout = ALONE, *, model: dict[str, Any] | None = None, **training: Any) -> Plan:
     """The same with more layers and rows, so that eight ranks can cut anything."""
-    return _plan(layout, WIDE_ROWS, WIDE_MICRO_BATCHES, EIGHTS | (model or {}), training)
+    micro_batches = 4 if layout.get("pipeline", 1) > 1 else 2  # so that a pipeline of two or four stages is full
+    return _plan(layout, (WIDE_ROWS, WIDE_LENGTH), micro_batches, EIGHTS | (model or {}), training)
 
 
-def _plan(layout: Layout, rows: int, micro_batches: int, model: dict[str, Any], training: dict[str, Any]) -> Plan:
+def _plan(
+    layout: Layout, size: tuple[int, int], micro_batches: int, model: dict[str, Any], training: dict[str, Any]
+) -> Plan:
+    rows, length = size
     spec = {
         "model": {"preset": "dense-tiny", **SIZES, **model},
-        "data": {"uri": "builtin://stories", "sequenceLength": LENGTH},
+        "data": {"uri": "builtin://stories", "sequenceLength": length},
         "training": {
             "steps": 4,
-            "globalBatchTokens": rows * LENGTH,
+            "globalBatchTokens": rows * length,
             "microBatchSequences": rows // layout.get("data", 1) // micro_batches,
             "precision": "fp64",
             "schedule": {"name": "constant", "warmupSteps": 0},
@@ -108,12 +116,14 @@ def legal_layouts(model: dict[str, Any]) -> list[Layout]:
 
 @cache
 def core_layouts() -> dict[str, Layout]:
-    """The layouts of `make test` by name: the small ones, and each three axes cut in two."""
+    """The layouts of `make test` by name: two ranks, four ranks, experts over four ranks on two axes, and three axes of
+    two with experts."""
     legal = legal_layouts({"moe": EXPERTS})
-    small = [layout for layout in legal if 1 < ranks_of(layout) <= CORE_WORLD]
-    cubes = [layout for layout in legal if ranks_of(layout) > CORE_WORLD and max(layout.values()) == 2]
-    keep = CORE_LARGEST - min(len(cubes), 3)
-    return {name_of(layout): layout for layout in [*small[:keep], *cubes[:3]]}
+    two = [layout for layout in legal if ranks_of(layout) == 2]
+    four = [layout for layout in legal if ranks_of(layout) == 4 and "expert" not in layout]
+    over_all = [layout for layout in legal if ranks_of(layout) == 4 == layout.get("expert") and len(layout) == 3]
+    cubes = [layout for layout in legal if len(layout) == 4 and set(layout.values()) == {2} and "expert" in layout]
+    return {name_of(layout): layout for layout in [*two, *four, *over_all, *cubes]}
 
 
 def random_batches(plan: Plan, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

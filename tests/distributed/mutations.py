@@ -82,6 +82,27 @@ MUTATIONS = (
         "True",
         "tensor 2",
     ),
+    Mutation(
+        "the late piece of a row looks back from one piece too early",
+        f"{TRAINER}/model/context.py",
+        "(PIECES * self.ranks - 1 - self.rank) * size",
+        "(PIECES * self.ranks - 2 - self.rank) * size",
+        "context 2",
+    ),
+    Mutation(
+        "labels are cut in one piece, tokens in two",
+        f"{TRAINER}/parallel/context.py",
+        "rows.labels_BT[:, where]",
+        "rows.labels_BT.chunk(ranks, dim=1)[world.at('context')]",
+        "context 2",
+    ),
+    Mutation(
+        "what other ranks say of the gradient of keys is dropped",
+        f"{TRAINER}/model/context.py",
+        "dist.reduce_scatter_single(mine, grad.flatten(0, 1).contiguous(), group=ctx.group)",
+        "mine.copy_(grad[ctx.group.rank()])",
+        "context 2",
+    ),
 )
 
 

@@ -48,6 +48,8 @@ MOVES: dict[str, tuple[Layout, Layout]] = {
     "pipeline and data": (LAYOUTS["pipeline 2, data 2"], LAYOUTS["data 4"]),
     "pipeline and tensor": (LAYOUTS["pipeline 2, tensor 2"], LAYOUTS["data 4"]),
     "expert 2 and expert 4": ({"data": 2, "expert": 2}, {"data": 2, "tensor": 2, "expert": 4}),
+    "context and data": (LAYOUTS["data 2, context 2"], LAYOUTS["pipeline 2, data 2"]),
+    "context, tensor and expert": ({"context": 2, "tensor": 2, "expert": 4}, {"context": 4, "expert": 2}),
     "expert and none": ({"data": 4, "expert": 2}, LAYOUTS["pipeline 2"]),
 }
 
@@ -70,7 +72,9 @@ def test_another_layout_restores_the_same_state_bit_by_bit_and_goes_on(move: str
 def test_a_run_that_changes_layout_loses_and_repeats_no_row(tmp_path: Path) -> None:
     whole = attempt(planned(ALONE, precision="fp64"), tmp_path / "whole", 1)
     losses: dict[int, float] = {}
-    for epoch, (name, last) in enumerate([("data 2", 2), ("pipeline 2, data 2", 4), ("data 4", STEPS)], start=1):
+    for epoch, (name, last) in enumerate(
+        [("data 2", 2), ("pipeline 2, data 2", 4), ("data 2, context 2", STEPS)], start=1
+    ):
         plan = planned(LAYOUTS[name], precision="fp64")
         losses |= attempt(plan, tmp_path / "moved", epoch, on_record=stop_after(last)).losses
     assert losses == pytest.approx(whole.losses, abs=1e-10)

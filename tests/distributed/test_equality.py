@@ -31,9 +31,9 @@ def test_tied_embeddings_stay_tied_when_cut() -> None:
     assert difference("tied", LAYOUTS["data 2, tensor 2"]).too_far == {}
 
 
-@pytest.mark.parametrize("layout", ["data 2, tensor 2", "pipeline 2, tensor 2", "pipeline 4"])
+@pytest.mark.parametrize("layout", ["data 2, tensor 2", "pipeline 2, tensor 2", "pipeline 4", "context 4"])
 def test_what_families_have_is_cut_as_the_rest(layout: str) -> None:
-    """In the last layout two stages have no experts."""
+    """In a pipeline of four two stages have no experts."""
     assert difference(FAMILIES, LAYOUTS[layout]).too_far == {}
 
 
@@ -42,13 +42,13 @@ def test_a_layout_trains_as_the_plain_loop_does(model: str, layout: str) -> None
     assert difference(model, CORE[layout]).too_far == {}
 
 
-@pytest.mark.parametrize("layout", ["data 2, tensor 2", "pipeline 2, data 2", "tensor 4"])
+@pytest.mark.parametrize("layout", ["data 2, tensor 2", "pipeline 2, data 2", "context 2, tensor 2"])
 @pytest.mark.parametrize("model", [*BALANCED, *ADAPTIVE])
 def test_balance_and_drops_are_the_same_in_every_layout(model: str, layout: str) -> None:
     assert difference(model, LAYOUTS[layout]).too_far == {}
 
 
-@pytest.mark.parametrize("layout", ["data 2", "tensor 2", "pipeline 2", "data 2, tensor 2"])
+@pytest.mark.parametrize("layout", ["data 2", "tensor 2", "pipeline 2", "data 2, tensor 2", "context 2"])
 def test_in_float32_with_the_grouped_kernel_the_first_step_is_the_same(layout: str) -> None:
     assert float32_difference(LAYOUTS[layout]) <= FLOAT32_TOLERANCE
 

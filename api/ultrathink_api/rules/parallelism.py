@@ -5,11 +5,15 @@ from typing import Any
 from ultrathink_api.rules.statement import Rule, divides
 
 _WORLD = "self.workers.count * (self.workers.gpus > 1 ? self.workers.gpus : 1)"
-_CUT = "self.parallelism.tensor * self.parallelism.pipeline"
+_CUT = "self.parallelism.tensor * self.parallelism.context * self.parallelism.pipeline"
 
 
 def _world(spec: Any) -> int:
     return int(spec.workers.count * max(spec.workers.gpus, 1))
+
+
+def _cut(spec: Any) -> int:
+    return int(spec.parallelism.tensor * spec.parallelism.context * spec.parallelism.pipeline)
 
 
 PARALLELISM: tuple[Rule, ...] = (
@@ -18,9 +22,9 @@ PARALLELISM: tuple[Rule, ...] = (
         at="spec",
         field="spec.parallelism",
         cel=f"({_WORLD}) % ({_CUT}) == 0",
-        holds=lambda spec: _world(spec) % (spec.parallelism.tensor * spec.parallelism.pipeline) == 0,
-        message="tensor x pipeline does not divide the world size, workers.count x max(workers.gpus, 1)",
-        fix="choose parallelism.tensor and parallelism.pipeline so that their product divides it",
+        holds=lambda spec: _world(spec) % _cut(spec) == 0,
+        message="tensor x context x pipeline does not divide the world size, workers.count x max(workers.gpus, 1)",
+        fix="choose parallelism.tensor, context and pipeline so that their product divides it",
     ),
     Rule(
         code="UTK0107",
@@ -29,10 +33,10 @@ PARALLELISM: tuple[Rule, ...] = (
         cel=f"!has(self.parallelism.data) || self.parallelism.data * {_CUT} == {_WORLD} || ({_WORLD}) % ({_CUT}) != 0",
         holds=lambda spec: (
             spec.parallelism.data is None
-            or spec.parallelism.data * spec.parallelism.tensor * spec.parallelism.pipeline == _world(spec)
-            or _world(spec) % (spec.parallelism.tensor * spec.parallelism.pipeline) != 0
+            or spec.parallelism.data * _cut(spec) == _world(spec)
+            or _world(spec) % _cut(spec) != 0
         ),
-        message="tensor x pipeline x data is not the world size, workers.count x max(workers.gpus, 1)",
+        message="tensor x context x pipeline x data is not the world size, workers.count x max(workers.gpus, 1)",
         fix="leave parallelism.data out, or make the product fit",
     ),
     Rule(
@@ -41,13 +45,26 @@ PARALLELISM: tuple[Rule, ...] = (
         field="spec.parallelism.tensor",
         cel="(!has(self.model.heads) || self.model.heads % self.parallelism.tensor == 0) && "
         "(!has(self.model.kvHeads) || self.model.kvHeads % self.parallelism.tensor == 0) && "
-        "(!has(self.data.sequenceLength) || self.data.sequenceLength % self.parallelism.tensor == 0)",
-        holds=lambda spec: all(
-            divides(spec.parallelism.tensor, number)
-            for number in (spec.model.heads, spec.model.kv_heads, spec.data.sequence_length)
+        "(!has(self.data.sequenceLength) || "
+        "self.data.sequenceLength % (self.parallelism.tensor * self.parallelism.context) == 0)",
+        holds=lambda spec: (
+            all(divides(spec.parallelism.tensor, number) for number in (spec.model.heads, spec.model.kv_heads))
+            and divides(spec.parallelism.tensor * spec.parallelism.context, spec.data.sequence_length)
         ),
-        message="parallelism.tensor must divide heads, kvHeads and sequenceLength",
+        message="parallelism.tensor must divide heads, kvHeads and sequenceLength / context",
         fix="choose a common divisor of the three as parallelism.tensor",
+    ),
+    Rule(
+        code="UTK0143",
+        at="spec",
+        field="spec.parallelism.context",
+        cel="!has(self.data.sequenceLength) || self.parallelism.context == 1 || "
+        "self.data.sequenceLength % (2 * self.parallelism.context) == 0",
+        holds=lambda spec: (
+            spec.parallelism.context == 1 or divides(2 * spec.parallelism.context, spec.data.sequence_length)
+        ),
+        message="twice parallelism.context must divide sequenceLength",
+        fix="choose a longer or rounder data.sequenceLength, or a smaller parallelism.context",
     ),
     Rule(
         code="UTK0116",

@@ -13,15 +13,24 @@ class ParallelismSpec(Section):
         le=65_536,
     )
     tensor: int = setting(
-        "Ranks that share one matrix; divides heads, kvHeads and sequenceLength. Default: 1.",
+        "Ranks that share one matrix; divides heads, kvHeads and sequenceLength / context. Default: 1.",
         effect="restart",
         default=1,
         ge=1,
         le=64,
     )
+    context: int = setting(
+        "Ranks that share a row, each with its part of the positions; twice it divides sequenceLength. Parameters are "
+        "sharded over them as over data. For rows too long for one rank; costs an exchange of keys and values a block. "
+        "Default: 1.",
+        effect="restart",
+        default=1,
+        ge=1,
+        le=1_024,
+    )
     expert: int = setting(
         "Ranks that hold different experts, out of those that hold the same layers: divides their number, data x "
-        "tensor, and the number of experts. Costs two exchanges of tokens a block. Default: 1.",
+        "context x tensor, and the number of experts. Costs two exchanges of tokens a block. Default: 1.",
         effect="restart",
         default=1,
         ge=1,

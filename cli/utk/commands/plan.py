@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from utk import output
+from utk.arrangement import product
 from utk.console import console, table
 from utk.options import File, Nproc, Output, Set, follow_ups
 
@@ -29,15 +30,14 @@ def main(
 
 
 def _text(name: str, plan: "Plan") -> None:
-
-    mesh, batch, model = plan.mesh, plan.batch, plan.model
+    batch, model = plan.batch, plan.model
     experts = f" · {model.moe.experts} experts, top {model.moe.top_k}" if model.moe else ""
     every = [f"{plan.checkpoint.interval_steps} steps"] if plan.checkpoint.interval_steps else []
     every += [f"{plan.checkpoint.interval_seconds / 60:g} min"] if plan.checkpoint.interval_seconds else []
     every += ["as saves and failures cost"] if plan.checkpoint.auto else []
     facts = (
         ("Job", f"{name} · plan {plan.digest}"),
-        ("World", f"{plan.world_size} ranks = pipeline {mesh.pipeline} × data {mesh.data} × tensor {mesh.tensor}"),
+        ("World", product(plan.world_size, plan.mesh.dump())),
         ("Model", f"{count(plan.parameters.active)} active / {count(plan.parameters.total)} total parameters{experts}"),
         *([("", f"starts from {plan.weights}")] if plan.weights else []),
         ("Batch", f"{batch.tokens:,} tokens = {batch.rows} rows of {batch.sequence_length}"),

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from utk import exits, output
+from utk.arrangement import product
 from utk.commands._cluster import (
     PHASE_COLORS,
     Raw,
@@ -102,10 +103,7 @@ def _plan(plan: dict[str, Any]) -> str:
     mesh = plan.get("mesh") or {}
     if not mesh:
         return ""
-    return (
-        f"{plan.get('worldSize')} ranks = pipeline {mesh.get('pipeline')} × data {mesh.get('data')} "
-        f"× tensor {mesh.get('tensor')} · {plan.get('steps')} steps"
-    )
+    return f"{product(plan.get('worldSize'), mesh)} · {plan.get('steps')} steps"
 
 
 def _progress(progress: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from utk import exits, output, problems
+from utk.arrangement import gist
 from utk.commands._cluster import Raw, aimed, connect, exit_of, situation, told, view
 from utk.console import clean, console
 from utk.options import Context, DryRun, File, Kubeconfig, Namespace, Output, Set, Timeout, Wait, allow_dry_run, seconds
@@ -39,11 +40,7 @@ def main(
     job = Job.from_file(file, [*sets, *([f"metadata.name={name}"] if name else [])])
     plan = job.plan(on_cluster=True)
     if shape == "text":
-        mesh = plan.mesh
-        console.done(
-            f"{file} valid · {plan.nodes} workers = {plan.world_size} ranks "
-            f"(tp {mesh.tensor} · pp {mesh.pipeline} · dp {mesh.data})"
-        )
+        console.done(f"{file} valid · {plan.nodes} workers = {gist(plan)}")
     if dry_run == "client":
         output.show(shape, _report(job.raw, "valid", "client"), lambda: None, lambda: _resource(job.raw))
         return exits.OK

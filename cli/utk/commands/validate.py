@@ -3,6 +3,7 @@
 from typing import Any
 
 from utk import exits, output, problems
+from utk.arrangement import gist
 from utk.console import console
 from utk.options import Files, Nproc, Output, Set, follow_ups
 
@@ -49,5 +50,4 @@ def _many(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _gist(job: Any) -> str:
-    plan = job.plan()
-    return f" · {plan.world_size} ranks (tp {plan.mesh.tensor} · pp {plan.mesh.pipeline} · dp {plan.mesh.data})"
+    return f" · {gist(job.plan())}"

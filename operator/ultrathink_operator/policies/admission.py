@@ -138,9 +138,7 @@ def _shown(made: Plan) -> PlanStatus:
     return PlanStatus(
         world_size=made.world_size,
         steps=made.steps,
-        mesh=MeshStatus(
-            pipeline=made.mesh.pipeline, data=made.mesh.data, tensor=made.mesh.tensor, expert=made.mesh.expert
-        ),
+        mesh=MeshStatus(**made.mesh.model_dump()),
         parameters=ParametersStatus(total=made.parameters.total, active=made.parameters.active),
         digest=made.digest,
     )

@@ -15,7 +15,7 @@ def test_the_plan_of_the_nine_line_job(utk: Callable[..., Any]) -> None:
     value = said.json
     assert (value["apiVersion"], value["kind"], value["name"]) == ("utk/v1", "Plan", "quickstart")
     assert value["worldSize"] == 2
-    assert value["mesh"] == {"pipeline": 1, "data": 2, "tensor": 1, "expert": 1}
+    assert value["mesh"] == {"pipeline": 1, "data": 2, "context": 1, "tensor": 1, "expert": 1}
     assert value["parameters"] == {"total": 2167936, "active": 988288}
     assert value["steps"] == 200
     assert value["checkpoint"]["intervalSteps"] == 20
@@ -28,7 +28,7 @@ def test_two_stages_are_two_rows(utk: Callable[..., Any]) -> None:
     value = utk("plan", str(EXAMPLES / "moe-2x2.yaml"), "-o", "json").json
     assert [(row["index"], row["firstLayer"], row["lastLayer"]) for row in value["stages"]] == [(0, 0, 2), (1, 2, 4)]
     assert [row["stage"] for row in value["perRank"]] == [0, 1]
-    assert value["mesh"] == {"pipeline": 2, "data": 1, "tensor": 2, "expert": 1}
+    assert value["mesh"] == {"pipeline": 2, "data": 1, "context": 1, "tensor": 2, "expert": 1}
 
 
 def test_the_text_names_what_a_person_asks(utk: Callable[..., Any]) -> None:

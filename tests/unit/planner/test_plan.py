@@ -68,6 +68,9 @@ def test_only_what_is_said_about_checkpoints_counts() -> None:
     assert (most.auto, most.interval_steps, most.interval_seconds) == (True, None, 300.0)
 
 
+ROWS_OF_66 = {"data__sequenceLength": 66, "training__globalBatchTokens": 660}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -78,6 +81,11 @@ def test_only_what_is_said_about_checkpoints_counts() -> None:
             [("UTK0115", "spec.model.heads"), ("UTK0115", "spec.model.kvHeads")],
         ),
         ({"workers__count": 5, "parallelism": {"pipeline": 5}}, [("UTK0116", "spec.parallelism.pipeline")]),
+        ({"parallelism": {"context": 2}, **ROWS_OF_66}, [("UTK0143", "spec.data.sequenceLength")]),
+        (
+            {"workers__count": 12, "parallelism": {"tensor": 4, "context": 3}, **ROWS_OF_66},
+            [("UTK0115", "spec.data.sequenceLength")],
+        ),
         ({"workers__count": 3}, [("UTK0112", "spec.training.globalBatchTokens")]),
         ({"data__sequenceLength": 1024}, [("UTK0118", "spec.data.sequenceLength")]),
         ({"training__microBatchSequences": 3}, [("UTK0126", "spec.training.microBatchSequences")]),
@@ -119,7 +127,13 @@ specs = st.fixed_dictionaries(
     {
         "workers.count": st.integers(1, 16),
         "workers.gpus": st.integers(0, 4),
-        "parallelism": st.fixed_dictionaries({"tensor": st.sampled_from([1, 2, 3, 4]), "pipeline": st.integers(1, 5)}),
+        "parallelism": st.fixed_dictionaries(
+            {
+                "tensor": st.sampled_from([1, 2, 3, 4]),
+                "pipeline": st.integers(1, 5),
+                "context": st.sampled_from([1, 1, 2, 3]),
+            }
+        ),
         "model.preset": st.sampled_from(sorted(PRESETS)),
         "data.sequenceLength": st.sampled_from([32, 48, 128, 512, 1024]),
         "training.globalBatchTokens": st.sampled_from([1024, 2048, 3072, 8192]),
@@ -137,12 +151,12 @@ def test_a_spec_is_refused_with_fixes_or_its_plan_adds_up(change: dict) -> None:
         assert all(p.fix and p.field.startswith("spec.") for p in error.problems)
         return
     mesh, batch = result.mesh, result.batch
-    assert mesh.pipeline * mesh.data * mesh.tensor == result.world_size == result.nodes * result.ranks_per_node
+    assert mesh.pipeline * mesh.stage_ranks == result.world_size == result.nodes * result.ranks_per_node
     assert batch.rows * batch.sequence_length == batch.tokens
     assert batch.rows_per_data_rank * mesh.data == batch.rows
     assert batch.micro_rows * batch.microbatches == batch.rows_per_data_rank
     assert sum(s.last_layer - s.first_layer for s in result.stages) == result.model.layers
-    held = sum(m.memory_bytes.parameters for m in result.per_rank) * mesh.data * mesh.tensor
+    held = sum(m.memory_bytes.parameters for m in result.per_rank) * mesh.stage_ranks
     assert held >= result.parameters.total * BYTES[result.precision]
 
 

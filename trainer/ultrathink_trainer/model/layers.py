@@ -9,8 +9,11 @@ from torch import nn
 from ultrathink_api.sections.model import RopeScalingSpec
 from ultrathink_planner import ModelShape
 
+from .context import Context
+
 # Shapes: B rows, T positions, H hidden, F intermediate, Q query heads, K key/value heads, D head dimension.
-# Under tensor parallelism Q, K and F are this rank's share; the code reads them from its tensors.
+# Under tensor parallelism Q, K and F are this rank's share, under context parallelism T; the code reads them from its
+# tensors.
 
 
 class Rotary(nn.Module):
@@ -26,6 +29,8 @@ class Rotary(nn.Module):
         super().__init__()
         self.width, self.theta, self.scaling = shape.rotary_width, shape.rope_theta, shape.rope_scaling
         size = (shape.max_positions, self.width)
+        self.context: Context | None = None
+        """The ranks that have the other positions of the same rows."""
         self.register_buffer("cos_TD", torch.empty(size), persistent=False)
         self.register_buffer("sin_TD", torch.empty(size), persistent=False)
 
@@ -40,9 +45,10 @@ class Rotary(nn.Module):
         self.sin_TD = angle_TD.sin().to(device)
 
     def forward(self, x_BTQD: torch.Tensor) -> torch.Tensor:
-        positions = x_BTQD.shape[1]
-        cos_TD = self.cos_TD[:positions, None].to(x_BTQD.dtype)
-        sin_TD = self.sin_TD[:positions, None].to(x_BTQD.dtype)
+        here = x_BTQD.shape[1]
+        where = slice(here) if self.context is None else self.context.positions(here).to(x_BTQD.device)
+        cos_TD = self.cos_TD[where, None].to(x_BTQD.dtype)
+        sin_TD = self.sin_TD[where, None].to(x_BTQD.dtype)
         turned, passed = x_BTQD.split((self.width, x_BTQD.shape[-1] - self.width), dim=-1)
         first, second = turned.chunk(2, dim=-1)
         turned = turned * cos_TD + torch.cat((-second, first), dim=-1) * sin_TD
@@ -92,6 +98,9 @@ class Attention(nn.Module):
         if self.q_norm is not None and self.k_norm is not None:
             q_BTQD, k_BTKD = self.q_norm(q_BTQD), self.k_norm(k_BTKD)
         q_BTQD, k_BTKD = rotary(q_BTQD), rotary(k_BTKD)
+        if rotary.context is not None:
+            mixed_BQTD = rotary.context.attend(q_BTQD, k_BTKD, v_BTKD, self.window)
+            return self.o(mixed_BQTD.transpose(1, 2).flatten(2))
         positions = q_BTQD.shape[1]
         windowed = self.window is not None and self.window < positions
         mixed_BQTD = F.scaled_dot_product_attention(

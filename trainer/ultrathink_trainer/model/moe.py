@@ -11,6 +11,7 @@ from torch.distributed.tensor import DTensor
 from ultrathink_planner import DREShape, MoEShape
 
 from .auxiliary import StepFacts, attach, global_loss, micro_loss, rows_per_expert, z_loss
+from .context import positions_of
 from .dre import FULL, threshold, trained
 from .kernels import grouped_linear
 from .layers import SwiGLU
@@ -81,7 +82,9 @@ class MoE(nn.Module):
         self.register_buffer("losses", torch.empty(2), persistent=False)
         self.facts = StepFacts(tokens=1, rows=1)
         self.row_group: dist.ProcessGroup | None = None
-        """The ranks that hold the other positions of the same rows, in their order."""
+        """The ranks that hold the other positions of the same rows."""
+        self.context_ranks = 1
+        """Over how many of them a row is cut before each part is cut once more by tensor."""
 
     def reset(self) -> None:
         """Fill the buffers; called once the model left the meta device."""
@@ -140,7 +143,24 @@ class MoE(nn.Module):
         """Whether a slot is among the first of its sequence that its expert takes. Earlier positions come first, so
         that no token depends on a later one."""
         assert self.moe.capacity is not None
-        chosen_BM = chosen_NS.view(-1, positions * self.moe.top_k)
+        chosen_BTS = chosen_NS.view(-1, positions, self.moe.top_k)
+        if self.row_group is None:
+            return self._taken(chosen_BTS).view_as(chosen_NS)
+        ranks = self.row_group.size()
+        everywhere = [torch.empty_like(chosen_BTS) for _ in range(ranks)]
+        dist.all_gather(everywhere, chosen_BTS, group=self.row_group)
+        length = positions * ranks
+        where = torch.cat([positions_of(length, rank, self.context_ranks) for rank in range(self.context_ranks)])
+        where = where.to(chosen_NS.device)
+        whole = torch.empty_like(torch.cat(everywhere, dim=1))
+        whole[:, where] = torch.cat(everywhere, dim=1)
+        mine = where.chunk(ranks)[self.row_group.rank()]
+        return self._taken(whole)[:, mine].reshape(chosen_NS.shape)
+
+    def _taken(self, chosen_BTS: torch.Tensor) -> torch.Tensor:
+        """The same of whole rows in their order."""
+        assert self.moe.capacity is not None
+        chosen_BM = chosen_BTS.flatten(1)
         counts_BE = rows_per_expert(chosen_BM, self.moe.experts)
         order_BM = chosen_BM.argsort(dim=1, stable=True)
         first_BE = counts_BE.cumsum(1) - counts_BE
@@ -148,11 +168,5 @@ class MoE(nn.Module):
             1, chosen_BM.gather(1, order_BM)
         )
         place_BM = torch.empty_like(order_BM).scatter_(1, order_BM, place_BM)
-        if self.row_group is not None:  # behind what earlier positions sent, on other ranks
-            everywhere = [torch.empty_like(counts_BE) for _ in range(self.row_group.size())]
-            dist.all_gather(everywhere, counts_BE, group=self.row_group)
-            positions *= len(everywhere)
-            before = sum(everywhere[: self.row_group.rank()], torch.zeros_like(counts_BE))
-            place_BM = place_BM + before.gather(1, chosen_BM)
-        limit = math.ceil(self.moe.capacity * positions * self.moe.top_k / self.moe.experts)
-        return (place_BM < limit).view_as(chosen_NS)
+        limit = math.ceil(self.moe.capacity * chosen_BM.shape[1] / self.moe.experts)
+        return (place_BM < limit).view_as(chosen_BTS)

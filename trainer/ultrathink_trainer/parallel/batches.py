@@ -54,9 +54,10 @@ class Pipelined:
 
     def __init__(self, model: Transformer, plan: Plan, world: World) -> None:
         batch, shape = plan.batch, plan.model
-        positions = batch.sequence_length // world.size("tensor")
+        length = batch.sequence_length // world.size("context")
+        positions = length // world.size("tensor")
         with torch.device("meta"):
-            tokens = torch.empty(batch.micro_rows, batch.sequence_length, dtype=torch.int64)
+            tokens = torch.empty(batch.micro_rows, length, dtype=torch.int64)
             activations = torch.empty(batch.micro_rows, positions, shape.hidden, dtype=COMPUTED[plan.precision])
             loss = torch.empty(1, dtype=KEPT[plan.precision])
         index, count = world.at("pipeline"), world.size("pipeline")

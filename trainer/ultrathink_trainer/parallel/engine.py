@@ -14,6 +14,7 @@ from ..model.auxiliary import StepFacts
 from ..model.balance import Counts, Load, load_of, move_balance, rows_sent, take_counts, take_losses
 from ..model.dre import FULL, effort_of_step, expert_flops
 from ..optim.scaler import Scaler
+from .context import positions_here
 from .loss import clip_factor, count_labels
 from .mesh import World
 
@@ -137,4 +138,5 @@ class Engine:
         return loss if self.world.counts_loss else torch.zeros_like(loss)
 
     def _here(self, rows: Rows) -> Rows:
+        rows = positions_here(rows, self.world)
         return Rows(rows.tokens_BT.to(self.world.device), rows.labels_BT.to(self.world.device))

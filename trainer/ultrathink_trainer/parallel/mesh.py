@@ -1,4 +1,4 @@
-"""The ranks' arrangement: pipeline outermost, then data, tensor innermost; experts borrow the ranks of a stage."""
+"""The ranks' arrangement, pipeline outermost, then data, context, tensor; experts borrow the ranks of a stage."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from ultrathink_planner import Mesh, Plan, Stage
 
-AXES = ("pipeline", "data", "tensor")
+AXES = ("pipeline", "data", "context", "tensor")
 EXPERT, REST = "expert", "rest"
 """Axes of the experts' own mesh."""
 
@@ -22,7 +22,11 @@ class World:
     """The same ranks once more, as (pipeline, rest, expert): neighbours on `expert` hold different experts, those on
     `rest` parts of the same."""
     stage_group: dist.ProcessGroup
-    """The ranks of this stage that hold different tokens."""
+    """The ranks of this stage, which hold different tokens."""
+    row_group: dist.ProcessGroup
+    """Those of them that hold positions of the same rows."""
+    shards: DeviceMesh
+    """Those that parameters are sharded over: data and context, in one dimension."""
     control_group: dist.ProcessGroup
     """All ranks, on CPU: control words and everything else that must not wait for a GPU."""
     device: torch.device
@@ -48,10 +52,13 @@ class World:
 
 def build_world(mesh: Mesh, device: torch.device) -> World:
     """Called by all ranks of the default process group together."""
-    shape = (mesh.pipeline, mesh.data, mesh.tensor)
+    shape = (mesh.pipeline, mesh.data, mesh.context, mesh.tensor)
     assert dist.get_world_size() == mesh.pipeline * mesh.stage_ranks, "the plan is for another world size"
     cube = init_device_mesh(device.type, shape, mesh_dim_names=AXES)
     borrowed = (mesh.pipeline, mesh.stage_ranks // mesh.expert, mesh.expert)
     experts = init_device_mesh(device.type, borrowed, mesh_dim_names=("pipeline", REST, EXPERT))
-    stage_group = cube["data", "tensor"]._flatten("stage").get_group()
-    return World(cube, experts, stage_group, dist.new_group(backend="gloo"), device)
+    stage_group = cube["data", "context", "tensor"]._flatten("stage").get_group()
+    row_group = cube["context", "tensor"]._flatten("row").get_group()
+    shards = cube["data", "context"]._flatten("shard")
+    control_group = dist.new_group(backend="gloo")
+    return World(cube, experts, stage_group, row_group, shards, control_group, device)

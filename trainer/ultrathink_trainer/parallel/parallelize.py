@@ -6,6 +6,7 @@ from ultrathink_planner import Plan
 
 from ..model.initialise import initialise
 from ..model.transformer import Transformer
+from .context import share_rows
 from .data import arithmetic, shard
 from .expert import spread_experts
 from .mesh import World
@@ -29,7 +30,9 @@ def build_model(plan: Plan, world: World) -> Transformer:
 
 
 def parallelize(model: Transformer, world: World, plan: Plan) -> None:
-    """Tensor and sequence, activation checkpointing, expert, data. (Compilation belongs before the last two.)"""
+    """Context, tensor and sequence, activation checkpointing, expert, data. (Compilation belongs before the last
+    two.)"""
+    share_rows(model, world)
     if world.size("tensor") > 1:
         split(model, world.mesh["tensor"])
     for block in model.layers.values():
@@ -38,4 +41,4 @@ def parallelize(model: Transformer, world: World, plan: Plan) -> None:
     reshard = world.size("pipeline") == 1
     policy = arithmetic(kept=KEPT[plan.precision], computed=COMPUTED[plan.precision])
     spread_experts(model, world, policy, reshard_after_forward=reshard)
-    shard(model, world.mesh["data"], policy, reshard_after_forward=reshard)
+    shard(model, world.shards, policy, reshard_after_forward=reshard)

@@ -58,7 +58,6 @@ def split(model: Transformer, mesh: DeviceMesh) -> None:
         else:
             styles |= {"moe.router": OwnTokens()}
             styles |= swiglu("moe.shared") if block.moe.shared is not None else {}
-            block.moe.row_group = mesh.get_group()
         parallelize_module(block, mesh, styles)
     if model.embed is not None:
         parallelize_module(model.embed, mesh, RowwiseParallel(input_layouts=Replicate(), output_layouts=POSITIONS))
