@@ -22,7 +22,7 @@ def alone(optimizer: str) -> dict[str, Any]:
     return train(planned(optimizer, ALONE))[0]
 
 
-@pytest.mark.parametrize("layout", ["data 2", "pipeline 2", "data 2, tensor 2"])
+@pytest.mark.parametrize("layout", ["data 2, context 2", "pipeline 2", "data 2, tensor 2"])
 @pytest.mark.parametrize("optimizer", ["lion", "muon"])
 def test_an_optimizer_moves_every_layout_alike(optimizer: str, layout: str) -> None:
     results = train(planned(optimizer, LAYOUTS[layout]))

@@ -27,7 +27,7 @@ def small(layout: str, precision: str, **training: Any) -> Plan:
     return job_plan(where, model={"moe": EXPERTS, "layers": 2}, precision=precision, **training)
 
 
-@pytest.mark.parametrize("layout", ["alone", "data 2, tensor 2", "pipeline 2"])
+@pytest.mark.parametrize("layout", ["alone", "data 2, tensor 2", "pipeline 2", "context 2"])
 @pytest.mark.parametrize("precision", HALVES)
 def test_half_precision_starts_where_fp32_does_and_learns(precision: str, layout: str) -> None:
     exact = train(small("alone", "fp32"))[0]["losses"]
@@ -68,7 +68,7 @@ def test_an_overflow_of_fp16_is_skipped_by_all_and_halves_the_scale_that_a_resta
     assert attempt(plan, tmp_path, 2).finishes == [("completed", 3)] * 2
 
 
-@pytest.mark.parametrize("layout", ["alone", "data 2, tensor 2", "pipeline 2"])
+@pytest.mark.parametrize("layout", ["alone", "data 2, tensor 2", "pipeline 2", "context 2"])
 def test_activation_checkpointing_changes_nothing_and_counts_nothing_twice(layout: str) -> None:
     where = LAYOUTS.get(layout, ALONE)
     found = difference("global balance, z-loss", where, activationCheckpointing=True)
