@@ -1,5 +1,6 @@
 """Resuming: bit-equal on the same layout, same state and same rows on another; nothing damaged is ever loaded."""
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from ultrathink_trainer.run import Run, open_run
 from ultrathink_trainer.train import train
 
 STEPS = 6
+LATE_SECONDS = 60.0
+"""For a step on a busy machine."""
 MODEL: dict[str, Any] = {"moe": EXPERTS, "layers": 2}
 
 
@@ -41,6 +44,30 @@ def test_a_killed_run_goes_on_bit_by_bit_as_if_nothing_had_happened(name: str, t
     assert read_whole(tmp_path / "cut", STEPS) == read_whole(tmp_path / "whole", STEPS)
     assert whole.of("eval")[-1]["loss"] == rest.of("eval")[-1]["loss"]
     assert rest.finishes == [("completed", STEPS)] * plan.world_size
+
+
+def test_what_is_copied_while_the_next_step_runs_is_the_state_of_the_step_that_was_saved(tmp_path: Path) -> None:
+    def slow(run: Run) -> None:
+        """Nothing is copied before the next update is due."""
+        due = threading.Event()
+        copy, settle = run.checkpoints._staging.copy, run.checkpoints.settle
+
+        def copy_late(live: Any) -> Any:
+            assert due.wait(LATE_SECONDS), "the update did not wait for the copy"
+            return copy(live)
+
+        def say_due() -> None:
+            if run.checkpoints.busy:
+                due.set()
+            settle()
+
+        run.checkpoints._staging.copy = copy_late  # type: ignore[method-assign]
+        run.checkpoints.settle = say_due  # type: ignore[method-assign]
+
+    plan = planned(LAYOUTS["data 2"])
+    attempt(plan, tmp_path / "whole", 1, prepare=patient)
+    attempt(plan, tmp_path / "late", 1, prepare=slow)
+    assert read_whole(tmp_path / "late", 2) == read_whole(tmp_path / "whole", 2)
 
 
 MOVES: dict[str, tuple[Layout, Layout]] = {

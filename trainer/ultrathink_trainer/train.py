@@ -51,6 +51,7 @@ def train(run: Run) -> Finish:
         lr = learning_rate(step, peak=plan.optimizer.lr, steps=plan.steps, schedule=plan.schedule)
         explained = word.skip and engine.skip(measured.loss)
         if not word.skip:  # a non-finite step changes nothing, on any rank
+            run.checkpoints.settle()
             engine.update(lr, measured.grad_norm)
         engine.clear()
 

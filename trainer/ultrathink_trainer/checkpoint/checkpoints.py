@@ -18,7 +18,7 @@ from . import progress as progresses
 from .beginning import read_weights
 from .copies import Copies, LeftOut, common
 from .exchange import gather
-from .held import Staging, hold
+from .held import Held, Staging, hold
 from .planners import LoadPlanner, SavePlanner
 from .progress import Progress
 from .storage import Damaged, Reader, Rejected, Writer, manifest_parts
@@ -66,6 +66,9 @@ class Checkpoints:
         """Why there is no room for them."""
         self._staging = Staging()
         self._upload: threading.Thread | None = None
+        self._copied = threading.Event()
+        """The last save's state is in host memory, or never will be."""
+        self._copied.set()
         self._result: Saved | Failed | Exception | None = None
         self.stall_seconds: float | None = None
         """How long the last save held training up; None before the first."""
@@ -78,14 +81,25 @@ class Checkpoints:
         return self._upload is not None and self._upload.is_alive()
 
     def save(self, tensors: Mapping[str, torch.Tensor], progress: Progress) -> None:
-        """Copy the state to host memory and return; hashing, upload and commit follow in a thread."""
+        """Begin to copy the state to host memory and return; hashing, upload and commit follow in the same thread.
+
+        The next forward and backward change nothing of what is copied: whoever will do so calls `settle` before.
+        """
         assert not self.busy, "one upload at a time"
         began = self.clock()
-        staged = self._staging.copy(hold(tensors))
         state = progresses.dump(progress, self.plan)
-        self._upload = threading.Thread(target=self._run, args=(staged, progress.step, state), daemon=True)
+        self._copied.clear()
+        self._upload = threading.Thread(target=self._run, args=(hold(tensors), progress.step, state), daemon=True)
         self._upload.start()
         self.stall_seconds = self.clock() - began
+
+    def settle(self) -> None:
+        """Wait until the state may change again: the last save has its copy."""
+        if self._copied.is_set():
+            return
+        began = self.clock()
+        self._copied.wait()
+        self.stall_seconds = (self.stall_seconds or 0.0) + self.clock() - began
 
     def result(self, *, wait: bool = False) -> Saved | Failed | None:
         """What became of the last save, once; None while it is on its way."""
@@ -104,11 +118,15 @@ class Checkpoints:
             return replace(result, stall_seconds=self.stall_seconds or 0.0)
         return result
 
-    def _run(self, staged: Mapping[str, Any], step: int, state: dict[str, Any]) -> None:
+    def _run(self, live: Mapping[str, Held], step: int, state: dict[str, Any]) -> None:
         try:
+            staged = self._staging.copy(live)
+            self._copied.set()
             self._result = self._write(staged, step, state)
         except Exception as error:  # a peer is gone, say: the training thread shall hear of it
             self._result = error
+        finally:
+            self._copied.set()
 
     def _write(self, staged: Mapping[str, Any], step: int, state: dict[str, Any]) -> Saved | Failed:
         committed: list[tuple[CheckpointRef, int]] = []
