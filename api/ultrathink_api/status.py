@@ -130,6 +130,9 @@ class ProgressStatus(StatusPart):
     validation_loss: str | None = Field(default=None, description="Held-out cross-entropy, in nats a token.")
     tokens_per_second: float | None = Field(default=None, description="Speed of the last steps.")
     eta_seconds: int | None = Field(default=None, description="Seconds to the end at this speed.")
+    stragglers: tuple[str, ...] = Field(
+        default=(), description="Ranks that compute much longer than their peers now, with their nodes.", max_length=8
+    )
     seen_at: str | None = Field(default=None, description="When the supervisor said so.")
 
 

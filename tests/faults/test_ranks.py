@@ -61,3 +61,14 @@ def test_a_stopped_rank_is_found_its_stacks_are_kept_and_no_loss_changes(
     assert (end["cause"], end["rank"], end["node"]) == ("Hang", 1, "local")
     assert summary["goodput"]["seconds"]["hang"] >= 5
     recovery({"detect": 5.0, "firstStep": second["recoverySeconds"]})
+
+
+@pytest.mark.fault("F39")
+def test_a_slow_rank_is_told_with_its_node_and_nothing_is_restarted(run: Run, undisturbed: LocalRun) -> None:
+    made = run("slow:1@3")
+    summary = made.summary()
+    (told,) = [event for event in made.named("warning") if event["kind"] == "straggler"]
+    assert (told["rank"], told["node"], told["ratio"] >= 1.5) == (1, "local", True)
+    assert (summary["phase"], summary["attempts"]) == ("Succeeded", 1)
+    assert made.losses == undisturbed.losses
+    assert made.named("step")[-1]["stragglerRatio"] >= 1.5

@@ -1,7 +1,8 @@
-"""What a rank does to itself when a fault is asked for: real signals, real NaN, a real refusal of the allocator."""
+"""What a rank does to itself when a fault is asked for: real signals, real NaN, real refusals and delays."""
 
 import os
 import signal
+import time
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from torch import nn
 
 BLOWS = {"kill": signal.SIGKILL, "hang": signal.SIGSTOP}
 """It is gone, or it stands still."""
+SLOW_SECONDS = 0.2
+"""Of each forward from then on: a multiple of what a small model takes, and little beside the time for a hang."""
 IMPOSSIBLE_BYTES = 1 << 50
 """No machine has a pebibyte for one tensor: its allocator refuses as it does when memory is short."""
 
@@ -19,6 +22,8 @@ def strike(kind: str, model: nn.Module, device: torch.device) -> None:
         os.kill(os.getpid(), BLOWS[kind])
     elif kind == "nan":
         poison(model)
+    elif kind == "slow":
+        slow_down(model)
     elif kind == "oom":
         torch.empty(IMPOSSIBLE_BYTES, dtype=torch.uint8, device=device)
 
@@ -31,3 +36,8 @@ def poison(model: nn.Module) -> None:
         return output * float("nan")
 
     hook = model.register_forward_hook(spoil)
+
+
+def slow_down(model: nn.Module) -> None:
+    """Every forward takes longer from now on, as on a core or a chip that is throttled."""
+    model.register_forward_pre_hook(lambda module, inputs: time.sleep(SLOW_SECONDS))

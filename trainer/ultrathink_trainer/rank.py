@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import traceback
 from datetime import timedelta
@@ -28,6 +29,7 @@ from ultrathink_trainer.checkpoint.interval import History
 from ultrathink_trainer.data.tokens import Access
 from ultrathink_trainer.run import Control, NonFinite, open_run
 from ultrathink_trainer.runtime import chaos, memory, stacks
+from ultrathink_trainer.runtime.owntime import OwnTime
 from ultrathink_trainer.runtime.wire import ATOMIC, Message, encode, write_record
 from ultrathink_trainer.supervisor.ledger import MEMORY_SINCE, open_store_of, storage_settings
 from ultrathink_trainer.train import train
@@ -149,6 +151,7 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
         skips=[(first, last) for first, last in start.detail.get("skips", [])],
         bears=config.spec.health.non_finite_skips,
         history=_history(start),
+        own_time=OwnTime(threading.get_ident()).take if device.type == "cpu" else None,
         access=Access(Path(config.directory) / DATA_FOLDER, storage_settings(config)),
     )
     finish = train(run)

@@ -22,6 +22,7 @@ from .injection import strike
 from .model.balance import Load
 from .parallel.engine import Measured
 from .parallel.mesh import World, build_world
+from .stragglers import Stragglers
 
 Record = dict[str, Any]
 
@@ -72,6 +73,8 @@ class Word:
     skip: bool
     load: Load | None
     waited: float
+    own: tuple[float, ...] = ()
+    """What each rank computed by itself since the word before, in seconds; empty where nobody measures it."""
 
 
 @dataclass
@@ -94,6 +97,8 @@ class Run:
     bears: int = 2
     """Non-finite steps in a row that are skipped and no more."""
     history: History = field(default_factory=History)
+    own_time: Callable[[], float] | None = None
+    """Seconds that this rank computed by itself since the last call; given to all ranks or to none."""
     _bad: tuple[int, int, int] | None = None
     """Of the non-finite steps in a row: the first, its first row, how many."""
     _began: float = 0.0
@@ -102,6 +107,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self._began = self._saved_at = self._step_began = self.clock()
+        self._stragglers: Stragglers | None = None
 
     @property
     def leads(self) -> bool:
@@ -133,11 +139,19 @@ class Run:
         load = measured.load
         worst = (-load.entropy, load.max_load, load.dropped, float(load.dead)) if load else (float("-inf"),) * 4
         facts = (self.control.stop, self._save_is_due(step), self.checkpoints.busy, not measured.finite)
-        word = torch.tensor([*map(float, facts), *worst, waited], dtype=torch.float64)
+        word = torch.tensor([*map(float, facts), *worst, waited, *self._own_times()], dtype=torch.float64)
         dist.all_reduce(word, op=dist.ReduceOp.MAX, group=self.world.control_group)
-        stop, save, busy, skip, entropy, max_load, dropped, dead, longest = word.tolist()
+        stop, save, busy, skip, entropy, max_load, dropped, dead, longest, *own = word.tolist()
         agreed = None if entropy == float("-inf") else Load(-entropy, max_load, dropped, int(dead))
-        return Word(bool(stop), bool(save), bool(busy), bool(skip), agreed, longest)
+        return Word(bool(stop), bool(save), bool(busy), bool(skip), agreed, longest, tuple(own))
+
+    def _own_times(self) -> list[float]:
+        """This rank's, at its place among zeros: the maximum over ranks is then everybody's."""
+        if self.own_time is None:
+            return []
+        times = [0.0] * dist.get_world_size()
+        times[self.world.rank] = self.own_time()
+        return times
 
     def keeps_copies(self, fitted: bool) -> bool:
         """Whether copies in memory go on, after one that fitted here or not. All ranks have them or none has."""
@@ -204,6 +218,7 @@ class Run:
             }
         if word.skip:  # JSON knows no NaN
             record |= {"loss": None, "gradNorm": None, "skipped": True}
+        record |= self._compare(step, word.own)
         if word.load is not None:
             load = word.load
             record["moe"] = {
@@ -213,6 +228,22 @@ class Run:
                 "dead": load.dead,
             }
         self.report(record)
+
+    def _compare(self, step: int, own: tuple[float, ...]) -> Record:
+        """Tell of ranks that have become slow, or are so no more; what the step's own record says of it."""
+        if not self.leads or not own:
+            return {}
+        if self._stragglers is None:  # what lies before the first step is start-up, and everybody's own
+            self._stragglers = Stragglers(len(own), self.plan.mesh.pipeline)
+            return {}
+        began, ended = self._stragglers.take(own)
+        for slow in began:
+            told = {"slow": slow.rank, "seconds": slow.seconds, "peerSeconds": slow.peers, "ratio": slow.ratio}
+            self.report({"event": "straggler", "step": step, **told})
+        for rank in ended:
+            self.report({"event": "stragglerGone", "step": step, "slow": rank})
+        ratio = self._stragglers.ratio
+        return {} if ratio is None else {"stragglerRatio": ratio}
 
     def report_restored(self, step: int, ref: CheckpointRef | str, seconds: float) -> None:
         self.report({"event": "restored", "step": step, "uri": str(ref), "seconds": seconds})
@@ -257,6 +288,7 @@ def open_run(
     now: Callable[[], str] = utc_now,
     copies: Copies | None = None,
     parent: CheckpointRef | None = None,
+    own_time: Callable[[], float] | None = None,
 ) -> Run:
     """A run on the default process group, which must exist; all its ranks call this together."""
     world = build_world(plan.mesh, device or torch.device("cpu"))
@@ -275,4 +307,5 @@ def open_run(
         tuple(skips),
         bears,
         history or History(),
+        own_time,
     )

@@ -91,6 +91,7 @@ def _lines(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("Progress", _progress(status.get("progress") or {})),
         ("Quality", _quality(status.get("progress") or {})),
         ("Workers", _workers(status.get("workers") or {})),
+        ("Stragglers", "; ".join((status.get("progress") or {}).get("stragglers") or [])),
         ("Checkpoint", _checkpoint(status.get("checkpoint") or {})),
         ("Goodput", _goodput(status.get("goodput") or {})),
         *_attempts(status.get("restarts") or {}),

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .waits import stands_in_collective
+
 ANSWER_SECONDS = 2.0
 """Within so long a process that runs at all writes its own stacks."""
 SPY_SECONDS = 10.0
 MOST_CHARACTERS = 12_000
 """Of one rank's stacks: some forty frames in each of some threads."""
 STOPPED = frozenset("Tt")
-WAITING_WORDS = ("torch/distributed", "all_reduce", "barrier", "broadcast", "all_gather", "reduce_scatter")
 
 
 def file_of(directory: str, epoch: int, rank: int) -> Path:
@@ -92,9 +93,9 @@ def _read(path: Path) -> str:
 
 
 def blame(ranks: Mapping[str, Mapping[str, Any]]) -> int | None:
-    """The rank that the others wait for: the one that is stopped, else the only one that is in no collective."""
+    """The rank that the others wait for: the one that is stopped, else the only one that waits for nobody."""
     stopped = [rank for rank, seen in ranks.items() if seen["state"] in STOPPED]
     if len(stopped) == 1:
         return int(stopped[0])
-    apart = [rank for rank, seen in ranks.items() if not any(word in seen["stack"] for word in WAITING_WORDS)]
+    apart = [rank for rank, seen in ranks.items() if not stands_in_collective(seen["stack"])]
     return int(apart[0]) if len(apart) == 1 else None

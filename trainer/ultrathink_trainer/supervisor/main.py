@@ -256,7 +256,8 @@ class Supervisor:
     def _start_ranks(self, order: ev.StartRanks) -> None:
         start = order.start
         log.info("attempt %s starts from %s", start.epoch, start.parent or "nothing")
-        self._observer.started(start, time.monotonic())
+        nodes = {order.first_rank[j.worker]: j.node for j in self._joined.values() if j.worker in order.first_rank}
+        self._observer.started(start, time.monotonic(), nodes)
         dumped = start.model_dump(mode="json", by_alias=True, exclude_none=True)
         for worker, first in order.first_rank.items():
             self._gate.order(

@@ -18,6 +18,7 @@ _STEP_GAUGES = {
     "gradNorm": ("grad_norm", "Norm of the gradient before clipping."),
     "lr": ("lr", "Learning rate."),
     "dataWaitSeconds": ("data_wait_seconds", "How long the last step waited for data, slowest rank."),
+    "stragglerRatio": ("straggler_ratio", "What the slowest rank computes of a step, over what its peers do."),
     "auxLoss": ("aux_loss", "Balance loss, apart from the loss."),
 }
 _MOE_GAUGES = {

@@ -31,6 +31,8 @@ class Observer:
         self._began = began
         self._fault_at: float | None = None
         self._last_step_at: float | None = None
+        self._nodes: dict[int, str] = {}
+        """First rank -> the node it is on."""
 
     @property
     def stepping(self) -> bool:
@@ -49,8 +51,10 @@ class Observer:
         if event.epochs and event.epochs[-1].end is None:
             self._fault_at = self._began
 
-    def started(self, start: Start, now: float) -> None:
-        """An attempt's ranks are being forked."""
+    def started(self, start: Start, now: float, nodes: Mapping[int, str]) -> None:
+        """An attempt's ranks are being forked; `nodes` by the first rank of each."""
+        self._nodes = dict(nodes)
+        self.training.stragglers.clear()
         self.watch.began(now)
         self._last_step_at = None
         self.report.attempt(start, start.cause)
@@ -102,6 +106,10 @@ class Observer:
                 self.report.restored(epoch, record["step"])
                 if current:
                     self.account.restored(record["seconds"], now)
+            case "straggler" if current:
+                self._told_slow(record)
+            case "stragglerGone" if current:
+                self.training.stragglers.pop(record["slow"], None)
             case "failed":
                 log.warning("rank failed: %s", record.get("message", ""))
         self.training.take(record, seconds, wall[1])
@@ -112,3 +120,14 @@ class Observer:
             said = f"loss leapt from {left:.4g} to {record['loss']:.4g} at step {record['step']}"
             log.warning("%s", said)
             self.report.warning("lossSpike", said, step=record["step"], loss=record["loss"], mean=left)
+
+    def _told_slow(self, record: Mapping[str, Any]) -> None:
+        """A rank is slow: it is said, and nothing else follows."""
+        rank = record["slow"]
+        first = max((first for first in self._nodes if first <= rank), default=None)
+        node = "" if first is None else self._nodes[first]
+        said = f"rank {rank} on {node} computes {record['ratio']:.1f} times as long as its peers"
+        self.training.stragglers[rank] = said
+        log.warning("%s", said)
+        facts = {key: record[key] for key in ("step", "ratio", "seconds", "peerSeconds")}
+        self.report.warning("straggler", said, rank=rank, node=node, **facts)

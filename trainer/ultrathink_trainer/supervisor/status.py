@@ -21,6 +21,8 @@ from ultrathink_trainer.supervisor import verdict
 from ultrathink_trainer.supervisor.account import ratio
 from ultrathink_trainer.supervisor.ladder import Ladder
 
+MOST_STRAGGLERS = 3
+"""In the status, which is bounded; each has its own warning."""
 SMOOTHING = 0.1
 """Weight of the newest step in the mean that the time to the end is told from."""
 
@@ -39,6 +41,8 @@ class Training:
     checkpoint: dict[str, Any] | None = None
     committed_at: str | None = None
     seen_at: str | None = None
+    stragglers: dict[int, str] = field(default_factory=dict)
+    """Rank -> what is said of it while it is slow."""
     recoveries: dict[int, float] = field(default_factory=dict)
     """Attempt -> seconds from the fault before it to its first step."""
 
@@ -68,6 +72,7 @@ class Training:
             validation_loss=None if self.validation_loss is None else f"{self.validation_loss:.6g}",
             tokens_per_second=self.tokens_per_second,
             eta_seconds=eta,
+            stragglers=tuple(said for _, said in sorted(self.stragglers.items())[:MOST_STRAGGLERS]),
             seen_at=self.seen_at,
         )
 

@@ -23,6 +23,7 @@ def test_a_fault_is_written_as_it_was_read() -> None:
         ("head@5", "not there yet"),
         ("explode@5", "no fault"),
         ("kill@5", "need a rank"),
+        ("slow@5", "need a rank"),
         ("nan:0@5", "take none"),
         ("driver:1@5", "take none"),
         ("kill:4@5", "ranks 0 to 1"),

@@ -60,6 +60,13 @@ def test_one_that_is_gone_does_not_keep_the_others_from_telling(pids: dict[int, 
 
 
 def test_the_only_rank_outside_a_collective_is_blamed() -> None:
-    waiting = {"state": "S", "stack": "File torch/distributed/distributed_c10d.py in all_reduce"}
-    assert stacks.blame({"0": waiting, "1": {"state": "R", "stack": "in my_loop"}, "2": waiting}) == 1
+    waiting = {"state": "S", "stack": stack("/lib/torch/_ops.py", "/lib/torch/distributed/_functional_collectives.py")}
+    computing = {"state": "R", "stack": stack("/lib/torch/nn/functional.py", "/lib/torch/distributed/pipelining/x.py")}
+    assert stacks.blame({"0": waiting, "1": computing, "2": waiting}) == 1
     assert stacks.blame({"0": waiting, "1": waiting}) is None
+
+
+def stack(*files: str) -> str:
+    """As faulthandler writes it: another thread, then the main one, innermost frame first."""
+    frames = "".join(f'  File "{file}", line 7 in f\n' for file in files)
+    return f'Thread 0x00007f1 (most recent call first):\n  File "/x.py", line 1 in g\n\nCurrent thread 0x7f2:\n{frames}'
