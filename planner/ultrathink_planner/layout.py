@@ -12,6 +12,8 @@ BYTES = {"fp32": 4, "fp64": 8, "bf16": 4, "fp16": 4}
 """Of what is kept: half precision is for computing only."""
 STACKED = ".experts."
 """In the name of a parameter whose first dimension is the expert."""
+WHOLE = 3
+"""The stage of ZeRO that cuts parameters too."""
 ADAMW_MOMENTS = 2
 ADAMW_STEP_BYTES = 4
 """AdamW keeps its step as one float32 for each parameter tensor."""
@@ -69,6 +71,21 @@ def rank_memory(
             )
         )
     return tuple(memory)
+
+
+def zero_memory(shape: ModelShape, mesh: Mesh, zero_stage: int) -> RankMemory:
+    """Bytes of a rank under DeepSpeed's ZeRO in fp32, but for the few that round its flat buffers up: it keeps
+    parameters twice, once to compute with and once to update."""
+    every = [p.count for p in parameters(shape)]
+    whole, share = sum(every), sum(-(-count // mesh.data) for count in every)
+    elements = MemoryBytes(
+        parameters=share + (share if zero_stage == WHOLE else whole),
+        gradients=whole if zero_stage == 1 else share,
+        optimizer=ADAMW_MOMENTS * share,
+    )
+    size = BYTES["fp32"]
+    sizes = {name: size * count for name, count in elements.dump().items()}
+    return RankMemory(stage=0, memory_bytes=MemoryBytes.model_validate(sizes))
 
 
 def checkpoint_bytes(shape: ModelShape, precision: str, optimizer: str) -> int:

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from ultrathink_api.base import Section
-from ultrathink_api.sections.training import OptimizerSpec, Precision, ScheduleSpec
+from ultrathink_api.sections.training import Engine, OptimizerSpec, Precision, ScheduleSpec
 from ultrathink_planner.shape import ModelShape
 
 
@@ -103,6 +103,8 @@ class Plan(Section):
     steps: int = Field(description="Optimizer steps.")
     seed: int = Field(description="Seed of parameters and data order.")
     precision: Precision = Field(description="Arithmetic.")
+    engine: Engine = Field(default="torch", description="What trains.")
+    zero_stage: int | None = Field(default=None, description="What DeepSpeed cuts; none with the engine torch.")
     optimizer: OptimizerSpec = Field(description="The optimizer, resolved.")
     schedule: ScheduleSpec = Field(description="The learning rate over the steps, resolved.")
     clip_norm: float = Field(description="Longest gradient; 0 means no limit.")

@@ -5,10 +5,11 @@ import json
 
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import JobSpec
-from ultrathink_api.sections.training import ScheduleSpec
-from ultrathink_planner.layout import checkpoint_bytes, rank_memory, stages
+from ultrathink_api.rules.engine import ENGINE
+from ultrathink_api.sections.training import ScheduleSpec, TrainingSpec, ZeroSpec
+from ultrathink_planner.layout import checkpoint_bytes, rank_memory, stages, zero_memory
 from ultrathink_planner.parameters import parameters
-from ultrathink_planner.plan import Batch, CheckpointPlan, DataSource, Mesh, Parameters, Plan
+from ultrathink_planner.plan import Batch, CheckpointPlan, DataSource, Mesh, Parameters, Plan, RankMemory, Stage
 from ultrathink_planner.presets import Preset
 from ultrathink_planner.resolve import Given, preset_of, resolve
 from ultrathink_planner.shape import ModelShape, MoEShape
@@ -32,7 +33,8 @@ def plan(spec: JobSpec, given: Given | None = None) -> Plan:
     preset = preset_of(spec.model)
     shape = resolve(spec.model, given)
     mesh = _mesh(spec)
-    problems = [*_model_problems(spec, shape), *_cut_problems(spec, shape, mesh)]
+    problems = [rule.problem() for rule in ENGINE if not rule.holds(spec)]
+    problems += [*_model_problems(spec, shape), *_cut_problems(spec, shape, mesh)]
     batch, batch_problems = _batch(spec, min(preset.sequence_length, shape.max_positions), preset, mesh)
     problems += batch_problems
     if batch.sequence_length > shape.max_positions:
@@ -74,13 +76,15 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
         steps=steps,
         seed=training.seed,
         precision=training.precision,
+        engine=training.engine,
+        zero_stage=_zero_stage(training),
         optimizer=training.optimizer.model_copy(update={"lr": training.optimizer.lr or preset.lr}),
         schedule=_schedule(training.schedule, steps),
         clip_norm=1.0 if training.clip_norm is None else training.clip_norm,
         activation_checkpointing=training.activation_checkpointing,
         validation_every=training.validation.every_steps or max(1, steps // VALIDATIONS_PER_RUN),
         stages=cut,
-        per_rank=rank_memory(shape, mesh, cut, training.precision, training.optimizer.name),
+        per_rank=_rank_memory(shape, mesh, cut, training),
         checkpoint=CheckpointPlan(
             bytes=checkpoint_bytes(shape, training.precision, training.optimizer.name),
             interval_steps=max(1, steps // CHECKPOINTS_PER_RUN) if unsaid else every.steps,
@@ -101,6 +105,19 @@ def _sources(spec: JobSpec) -> list[tuple[str, int]]:
 def _digest(value: Plan) -> str:
     text = json.dumps(value.dump(), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _zero_stage(training: TrainingSpec) -> int | None:
+    return (training.zero or ZeroSpec()).stage if training.engine == "deepspeed" else None
+
+
+def _rank_memory(
+    shape: ModelShape, mesh: Mesh, cut: tuple[Stage, ...], training: TrainingSpec
+) -> tuple[RankMemory, ...]:
+    stage = _zero_stage(training)
+    if stage is not None:
+        return (zero_memory(shape, mesh, stage),)
+    return rank_memory(shape, mesh, cut, training.precision, training.optimizer.name)
 
 
 def _schedule(spec: ScheduleSpec, steps: int) -> ScheduleSpec:

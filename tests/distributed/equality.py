@@ -198,14 +198,18 @@ def furthest(found: numpy.ndarray, wanted: numpy.ndarray) -> float:
     return worst(numpy.abs(found - wanted)) / worst(numpy.abs(wanted))
 
 
-def float32_difference(layout: Layout, planned: Planned = job_plan) -> float:
+def float32_difference(layout: Layout, planned: Planned = job_plan, model: str = "experts", **training: Any) -> float:
     """Of the first loss and of each gradient's norm, with the grouped kernel, as a share: one step only, for later
-    near-ties of the router may fall the other way."""
-    plan = planned(layout, model=MODELS["experts"], precision="fp32")
-    model = MODELS["experts"] | {"layers": plan.model.layers}
-    (alone, cut) = (_first_step(each) for each in (planned(ALONE, model=model, precision="fp32"), plan))
+    near-ties of the router may fall the other way. `training` is what must make no difference."""
+    plan = planned(layout, model=ALL[model], **{"precision": "fp32", **training})
+    alone, cut = _alone_in_float32(model, plan.model.layers, planned), _first_step(plan)
     assert alone.keys() == cut.keys()
     return max(abs(cut[key] / alone[key] - 1) for key in alone)
+
+
+@cache
+def _alone_in_float32(model: str, layers: int, planned: Planned) -> dict[str, float]:
+    return _first_step(planned(ALONE, model=ALL[model] | {"layers": layers}, precision="fp32"))
 
 
 def _first_step(plan: Plan) -> dict[str, float]:

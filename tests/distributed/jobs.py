@@ -11,6 +11,8 @@ from ultrathink_planner import Plan
 from ultrathink_store import JobStore, Start, open_job
 from ultrathink_trainer.agent.memory import Memory
 from ultrathink_trainer.checkpoint.copies import Copies
+from ultrathink_trainer.data.source import open_source
+from ultrathink_trainer.parallel.engine import Engine
 from ultrathink_trainer.run import Control, Run, open_run
 from ultrathink_trainer.train import train
 
@@ -146,3 +148,33 @@ def read_whole(place: Place, step: int) -> dict[str, bytes]:
             whole[box] = data.reshape(piece.shape)
         tensors[name] = whole.tobytes()
     return tensors
+
+
+def stop_after(step: int) -> Callable[[Record, Control], None]:
+    def wish(record: Record, control: Control) -> None:
+        # A wish is heard within the next step, so it is made one step early.
+        if record["event"] == "step" and record["step"] == step - 1:
+            control.stop = True
+
+    return wish
+
+
+def save_as_restored(plan: Plan, source: Path, target: Path) -> None:
+    """Restore from one folder and save the same step into another."""
+    begin_attempt(target, 1)
+
+    def work(rank: int) -> int:
+        run = open_run(plan, job_store(source), 1, emit=print, clock=lambda: 0.0)
+        engine = Engine(plan, run.world)
+        length = plan.batch.sequence_length
+        rows = open_source(plan.data, seed=plan.seed, length=length, vocabulary=plan.model.vocabulary)
+        tensors = engine.tensors()
+        progress, _ = run.checkpoints.restore(tensors, rows.fingerprint)
+        assert progress is not None
+        engine.take(tensors, progress.updates)
+        run.checkpoints.store = job_store(target)
+        run.checkpoints.save(engine.tensors(), progress)
+        run.checkpoints.result(wait=True)
+        return progress.step
+
+    run_ranks(plan.world_size, work)

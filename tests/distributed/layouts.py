@@ -99,7 +99,7 @@ def _plan(
     return plan(JobSpec.model_validate(spec))
 
 
-def legal_layouts(model: dict[str, Any]) -> list[Layout]:
+def legal_layouts(model: dict[str, Any], **training: Any) -> list[Layout]:
     """All that the planner does not refuse for this model at 1, 2, 4 and 8 ranks, the smallest first."""
     found = []
     for sizes in product(WORLDS, repeat=len(AXES)):
@@ -107,7 +107,7 @@ def legal_layouts(model: dict[str, Any]) -> list[Layout]:
         if ranks_of(layout) not in WORLDS:
             continue
         try:
-            wide_plan(layout, model=model)
+            wide_plan(layout, model=model, **training)
         except Refused:
             continue
         found.append(layout)

@@ -34,6 +34,10 @@ PROVEN = ROOT / ".make"
 PAGE = ROOT / "docs" / "equality.md"
 ROOMS = ("api", "planner", "trainer", "tests/distributed")
 FLOAT32 = "experts, fp32"
+ZERO: dict[str, dict[str, Any]] = {
+    f"ZeRO {stage}": {"engine": "deepspeed", "precision": "fp32", "zero": {"stage": stage}} for stage in (1, 2, 3)
+}
+"""DeepSpeed has no float64."""
 
 Row = dict[str, Any]
 
@@ -60,6 +64,17 @@ def proofs() -> Iterator[tuple[str, str, int, Callable[[], Row]]]:
                     lambda model=model, layout=layout: _measured(difference(model, layout, wide_plan)),
                 )
         yield FLOAT32, name, ranks, lambda layout=layout: _float32(float32_difference(layout, wide_plan))
+        for zero, training in ZERO.items():
+            for model, shape in (MODELS | ADAPTIVE).items():
+                if layout in legal_layouts(shape, **training):
+                    yield (
+                        f"{model}, fp32, {zero}",
+                        name,
+                        ranks,
+                        lambda model=model, layout=layout, training=training: _float32(
+                            float32_difference(layout, wide_plan, model, **training)
+                        ),
+                    )
 
 
 def _measured(found: Difference) -> Row:
@@ -125,7 +140,8 @@ def page(rows: list[Row], noticed: list[tuple[mutations.Mutation, bool, str]]) -
         "in float64, and is compared with a plain loop that shares no code with the trainer. It is equal when losses",
         f"are within {LOSS_TOLERANCE:g}, parameters within {PARAMETER_TOLERANCE:g} of each tensor's largest value,",
         f"gradient norms within {NORM_TOLERANCE:g} and balance biases within {BIAS_TOLERANCE:g}. In float32, with the",
-        f"grouped kernel, the first loss and each gradient's norm are within {FLOAT32_TOLERANCE:g} of one process.",
+        f"grouped kernel, the first loss and each gradient's norm are within {FLOAT32_TOLERANCE:g} of one process of",
+        "the engine torch; so they are by the engine deepspeed, for each stage of ZeRO, which knows no float64.",
         "Layouts are all that the planner does not refuse at 1, 2, 4 and 8 processes.",
         "",
         "| layout | processes | model | loss | norm | parameters | held-out loss | |",

@@ -7,13 +7,20 @@ from typing import Any
 
 import pytest
 
-from distributed.jobs import Kill, attempt, begin_attempt, job_store, patient, read_whole
+from distributed.jobs import (
+    Kill,
+    attempt,
+    begin_attempt,
+    job_store,
+    patient,
+    read_whole,
+    save_as_restored,
+    stop_after,
+)
 from distributed.layouts import ALONE, EXPERTS, LAYOUTS, Layout, job_plan
 from distributed.ranks import RankFailed, run_ranks
 from ultrathink_api.errors import Refused
 from ultrathink_planner import Plan
-from ultrathink_trainer.data.source import open_source
-from ultrathink_trainer.parallel.engine import Engine
 from ultrathink_trainer.run import Run, open_run
 from ultrathink_trainer.train import train
 
@@ -210,35 +217,6 @@ def test_an_attempt_that_was_superseded_stops(tmp_path: Path) -> None:
 
 
 # What the tests do to runs and stores
-
-
-def stop_after(step: int) -> Any:
-    def wish(record: dict[str, Any], control: Any) -> None:
-        # A wish is heard within the next step, so it is made one step early.
-        if record["event"] == "step" and record["step"] == step - 1:
-            control.stop = True
-
-    return wish
-
-
-def save_as_restored(plan: Plan, source: Path, target: Path) -> None:
-    """Restore from one folder and save the same step into another."""
-
-    begin_attempt(target, 1)
-
-    def work(rank: int) -> int:
-        run = open_run(plan, job_store(source), 1, emit=print, clock=lambda: 0.0)
-        engine = Engine(plan, run.world)
-        length = plan.batch.sequence_length
-        rows = open_source(plan.data, seed=plan.seed, length=length, vocabulary=plan.model.vocabulary)
-        progress, _ = run.checkpoints.restore(engine.tensors(), rows.fingerprint)
-        assert progress is not None
-        run.checkpoints.store = job_store(target)
-        run.checkpoints.save(engine.tensors(), progress)
-        run.checkpoints.result(wait=True)
-        return progress.step
-
-    run_ranks(plan.world_size, work)
 
 
 def refusals(plan: Plan, folder: Path, epoch: int) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from ultrathink_api.errors import Problem
 from ultrathink_api.job import UltraThinkJob
 from ultrathink_api.rules.change import TRANSITIONS
+from ultrathink_api.rules.engine import ENGINE
 from ultrathink_api.rules.model import MODEL
 from ultrathink_api.rules.parallelism import PARALLELISM
 from ultrathink_api.rules.places import PLACES
@@ -18,7 +19,7 @@ from ultrathink_api.rules.training import TRAINING
 
 __all__ = ["RULES", "TRANSITIONS", "Rule", "Statement", "Transition", "broken", "broken_by_change", "part"]
 
-RULES: tuple[Rule, ...] = (*PLACES, *MODEL, *TRAINING, *PARALLELISM, *RESTART)
+RULES: tuple[Rule, ...] = (*PLACES, *MODEL, *TRAINING, *PARALLELISM, *RESTART, *ENGINE)
 
 
 def broken(job: UltraThinkJob) -> list[Problem]:

@@ -5,6 +5,7 @@ from typing import Literal
 from ultrathink_api.base import Section, setting
 
 Precision = Literal["fp32", "fp64", "bf16", "fp16"]
+Engine = Literal["torch", "deepspeed"]
 
 MAX_STEPS = 1_000_000_000
 
@@ -57,6 +58,19 @@ class ValidationSpec(Section):
     )
 
 
+class ZeroSpec(Section):
+    """What DeepSpeed's ZeRO cuts over the ranks."""
+
+    stage: int = setting(
+        "1 cuts the optimizer's state over the ranks, 2 gradients too, 3 parameters too (as the engine torch does): "
+        "each needs less memory and talks more. Default: 3.",
+        effect="restart",
+        default=3,
+        ge=1,
+        le=3,
+    )
+
+
 class TrainingSpec(Section):
     """How long, how fast and how exactly."""
 
@@ -93,6 +107,16 @@ class TrainingSpec(Section):
         "kept in fp32; or fp64 for proofs on CPU. Default: fp32.",
         effect="immutable",
         default="fp32",
+    )
+    engine: Engine = setting(
+        "What trains: torch (all axes of parallelism) or deepspeed (ZeRO on the data axis, AdamW, fp32). A job moves "
+        "from one to the other at a checkpoint. Default: torch.",
+        effect="restart",
+        default="torch",
+    )
+    zero: ZeroSpec | None = setting(
+        "What the engine deepspeed cuts over the ranks. Default: stage 3; only with engine: deepspeed.",
+        effect="restart",
     )
     activation_checkpointing: bool = setting(
         "Keep each block's input only and compute the rest again in backward: much less memory, about a third more "

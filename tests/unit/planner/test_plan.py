@@ -36,6 +36,39 @@ def test_the_smallest_job_is_data_parallel_and_defaults_come_from_its_preset() -
     assert result.validation_every == 50
 
 
+def test_deepspeed_cuts_as_much_as_torch_does_unless_told_otherwise() -> None:
+    assert (planned().engine, planned().zero_stage) == ("torch", None)
+    assert planned(training__engine="deepspeed").zero_stage == 3
+    assert planned(training__engine="deepspeed", training__zero={"stage": 1}).zero_stage == 1
+
+
+def test_what_deepspeed_cannot_do_is_refused_all_at_once() -> None:
+    assert refused(
+        workers__count=8,
+        parallelism={"tensor": 2},
+        training__engine="deepspeed",
+        training__optimizer={"name": "lion"},
+        training__precision="bf16",
+    ) == [
+        ("UTK0180", "spec.training.engine"),
+        ("UTK0181", "spec.training.optimizer.name"),
+        ("UTK0182", "spec.training.precision"),
+    ]
+    assert refused(training__zero={"stage": 2}) == [("UTK0183", "spec.training.zero")]
+
+
+def test_each_stage_of_zero_takes_less_of_a_rank() -> None:
+    held = [
+        planned(workers__count=4, training__engine="deepspeed", training__zero={"stage": stage})
+        .per_rank[0]
+        .memory_bytes
+        for stage in (1, 2, 3)
+    ]
+    assert held[0].optimizer == held[2].optimizer
+    assert held[0].gradients > held[1].gradients == held[2].gradients
+    assert held[0].parameters == held[1].parameters > held[2].parameters
+
+
 def test_gpus_are_ranks_of_a_worker() -> None:
     result = planned(workers={"count": 2, "gpus": 2}, parallelism={"tensor": 2})
     assert (result.world_size, result.nodes, result.ranks_per_node) == (4, 2, 2)

@@ -19,6 +19,8 @@ class Backend(Protocol):
 
     model: Transformer
     batches: Batches
+    divides: int
+    """By what this engine divides every gradient: losses are made so many times larger before."""
     updates: int
     """Optimizer steps made so far: fewer than steps where a step was skipped."""
 
@@ -40,6 +42,10 @@ class Backend(Protocol):
 
 def build_backend(plan: Plan, world: World) -> Backend:
     """The engine that the plan names; no job imports another's libraries."""
+    if plan.engine == "deepspeed":
+        from .zero import Zero
+
+        return Zero(plan, world)
     from .native import Native
 
     return Native(plan, world)

@@ -14,6 +14,8 @@ from ..parallel.parallelize import build_model
 class Native:
     """State lies in the parameters and in the optimizer themselves, cut as the model is."""
 
+    divides = 1
+
     def __init__(self, plan: Plan, world: World) -> None:
         self.world = world
         self.model = build_model(plan, world)

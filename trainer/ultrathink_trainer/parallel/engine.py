@@ -79,9 +79,9 @@ class Engine:
         )
 
     def _tell(self, effort: float) -> None:
-        batch = self.plan.batch
+        batch, scale = self.plan.batch, self.scaler.scale * self.backend.divides
         for layer in self.experts:
-            layer.facts = StepFacts(batch.tokens, batch.rows, gradient_scale=self.scaler.scale, effort=effort)
+            layer.facts = StepFacts(batch.tokens, batch.rows, gradient_scale=scale, effort=effort)
 
     def _adapted(self, effort: float, *, rows: int) -> Adapted:
         model, moe, hidden = self.plan.model, self.plan.model.moe, self.plan.model.hidden
