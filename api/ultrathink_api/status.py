@@ -73,6 +73,11 @@ class ClusterStatus(StatusPart):
         description="When the job began to wait for pods; the time of the cluster before if that one never trained.",
     )
     placed_at: str | None = Field(default=None, description="When all its pods ran for the first time.")
+    releases: int = Field(
+        default=0, ge=0, description="How often in a row its workers were given back because they fitted only in part."
+    )
+    retry_at: str | None = Field(default=None, description="When workers that were given back are tried again.")
+    tried_at: str | None = Field(default=None, description="When they were last tried again.")
 
 
 class MeshStatus(StatusPart):

@@ -14,6 +14,7 @@ from ultrathink_operator.policies import (
     cluster,
     completion,
     deletion,
+    gang,
     nodes,
     placement,
     progress,
@@ -65,7 +66,7 @@ def _live(seen: Observed, now: float) -> list[Finding]:
         return findings
     if not cluster.is_creating(seen) or cluster.is_made(seen):
         findings += [
-            placement.report(seen, now),
+            *_placed(seen, now),
             progress.report(seen, admitted, now),
             nodes.force(seen, now),
             avoid.report(seen, now),
@@ -77,6 +78,11 @@ def _live(seen: Observed, now: float) -> list[Finding]:
 def _begin(seen: Observed, now: float) -> Finding:
     first = cluster.intend(seen, now)
     return Finding(first.actions, first.conditions, {**first.status, "started_at": writing.timestamp(now)})
+
+
+def _placed(seen: Observed, now: float) -> list[Finding]:
+    given_back = gang.follow(seen, now)
+    return [placement.report(seen, now), gang.due_in(seen, now)] if given_back is None else [given_back]
 
 
 def _held(seen: Observed) -> Finding:

@@ -182,7 +182,8 @@ class JobTask:
 
     def _observe(self, job: JobView, troubles: tuple[Trouble, ...]) -> Observed:
         passes = self._passes
-        return passes.world.observe(job, passes.supervisors, passes.explainer, troubles, self._written_at)
+        known = passes.supervisors, passes.explainer, troubles, self._written_at
+        return passes.world.observe(job, *known, now=passes.clock.now())
 
     def _hold(self) -> float:
         delay = self._failed()

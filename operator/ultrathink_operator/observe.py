@@ -193,6 +193,8 @@ class Observed:
     troubles: tuple[Trouble, ...] = ()
     written_at: float | None = None
     """When this operator wrote the status last; None after a start."""
+    elder: str = ""
+    """An older job that is just being placed again after its pods were given back, if this one waits for the same."""
     synced: bool = True
     """Whether everything above was listed at least once; before that, absence means nothing."""
 
@@ -206,6 +208,11 @@ class Observed:
     def number(self) -> int:
         """The cluster that status names; 0 before the first."""
         return self.job.status.cluster.number if self.job.status.cluster else 0
+
+    @property
+    def released(self) -> bool:
+        """Whether the workers were given back, because they fitted only in part."""
+        return self.job.status.cluster is not None and self.job.status.cluster.retry_at is not None
 
     @property
     def worked(self) -> bool:

@@ -8,6 +8,7 @@ from ultrathink_operator.client import Api
 from ultrathink_operator.explain import Explainer
 from ultrathink_operator.kinds import Resource, View
 from ultrathink_operator.observe import House, JobView, Observed, PodView, RuntimeView, ServiceView, SetView, Trouble
+from ultrathink_operator.policies.gang import is_tried_again
 from ultrathink_operator.progress import Supervisors
 from ultrathink_operator.reflect import Reflector, Store
 
@@ -62,6 +63,8 @@ class World:
         explainer: Explainer,
         troubles: tuple[Trouble, ...] = (),
         written_at: float | None = None,
+        *,
+        now: float,
     ) -> Observed:
         """Everything that is known of one job, as a value."""
         namespace, uid = job.meta.namespace, job.meta.uid
@@ -83,8 +86,15 @@ class World:
             supervisor=supervisors.view(uid),
             troubles=(*kept, *troubles),
             written_at=written_at,
+            elder=self._elder(job, now) if job.status.cluster and job.status.cluster.releases else "",
             synced=not kept and all(store.synced for store in own),
         )
+
+    def _elder(self, job: JobView, now: float) -> str:
+        """Only of a job that itself was given back: it looks at all the others."""
+        mine = (job.meta.created_at, job.meta.uid)
+        others = [o for o in self.jobs() if (o.meta.created_at, o.meta.uid) < mine and is_tried_again(o, now)]
+        return min(others, key=lambda o: (o.meta.created_at, o.meta.uid)).meta.name if others else ""
 
     def _waker(self, job: Callable[[View], str]) -> Callable[[View], None]:
         return lambda view: self._wake(job(view))

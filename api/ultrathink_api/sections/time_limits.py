@@ -16,6 +16,15 @@ class DeadlinesSpec(Section):
         gt=0,
         le=YEAR_DAYS * 24,
     )
+    placement_minutes: float = setting(
+        "Minutes that a job whose pods fit only in part may hold nodes; then its workers are given back and all are "
+        "tried again, after 30 s and twice as long each time, up to half an hour, the older of two jobs first. "
+        "Default: 5.",
+        effect="inPlace",
+        default=5.0,
+        gt=0,
+        le=30 * DAY_MINUTES,
+    )
     start_minutes: float | None = setting(
         "Minutes from the moment when all pods of a cluster run for the first time to the job's first step; then it "
         "fails with reason DeadlineExceeded. Default: no limit.",

@@ -7,8 +7,8 @@ from ultrathink_operator.observe import Observed, PodView, seconds
 from ultrathink_operator.policies.progress import answer
 from ultrathink_operator.policies.writing import timestamp
 
-GIVE_UP_S = 300.0
-"""A pod that finds no node for so long would rather have the bad one: a slow job beats one that waits."""
+GIVE_UP_S = 240.0
+"""A pod that finds no node for so long would rather have the bad one, before its whole gang is given back."""
 GIVEN_UP = "; given up, no other node fits"
 
 
@@ -38,7 +38,7 @@ def _known(seen: Observed, now: float) -> tuple[AvoidedStatus, ...]:
     """What is stored, and what the supervisor says that is not: so that what was given up stays given up."""
     said = answer(seen)
     known = {(one.node, one.since): one for one in (*(said.avoid if said else ()), *seen.job.status.avoided)}
-    if any(now - pod.meta.created_at >= GIVE_UP_S for pod in _kept_waiting(seen)):
+    if seen.released or any(now - pod.meta.created_at >= GIVE_UP_S for pod in _kept_waiting(seen)):
         known = {key: _given_up(one, now) for key, one in known.items()}
     return tuple(sorted(known.values(), key=lambda one: (one.since, one.node)))[-AVOIDED:]
 

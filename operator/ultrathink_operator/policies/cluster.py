@@ -119,7 +119,7 @@ def is_ours(seen: Observed, owner: str) -> bool:
 def _drift(seen: Observed, number: int, now: float) -> tuple[Action, ...]:
     """A cluster has the workers that its plan was made for, whoever scaled a set by hand, and avoids what it should."""
     head = seen.set_of(number, names.HEAD)
-    replicas = {names.HEAD: 1, names.WORKER: head.workers if head else 0}
+    replicas = {names.HEAD: 1, names.WORKER: head.workers if head and not seen.released else 0}
     wanted = {role: (count, avoid.of_set(seen, role, number, now)) for role, count in replicas.items()}
     return tuple(
         Scale(s.meta.name, s.meta.uid, s.meta.version, *wanted[s.meta.role])

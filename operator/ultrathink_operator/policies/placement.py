@@ -29,7 +29,7 @@ def report(seen: Observed, now: float) -> Finding:
     """Whether all pods of the cluster run, and if not, why."""
     number, sets = seen.number, [s for s in seen.sets if s.meta.number == seen.number]
     pods = [p for p in seen.pods_of(number) if p.meta.deleted_at is None]
-    desired = sum(s.replicas for s in sets)
+    desired = sum(share_of(s, sets) for s in sets)
     running = [p for p in pods if p.phase == "Running"]
     reasons = [*_of_sets(seen, sets), *_of_pods(seen, pods)]
     status: dict[str, Any] = {"workers": _workers(seen, pods, sets)}
@@ -48,12 +48,19 @@ def report(seen: Observed, now: float) -> Finding:
     return Finding(actions=tuple(unhappy), conditions=(said,), status=status, wake_after=wake)
 
 
+def share_of(one: SetView, sets: list[SetView]) -> int:
+    """Pods that a set should have, whatever somebody, or a gang that was given back, has made of its replicas."""
+    rendered = max((s.workers for s in sets if s.meta.role == names.HEAD), default=one.replicas)
+    return rendered if one.meta.role == names.WORKER else 1
+
+
 def _placed(seen: Observed, now: float) -> dict[str, ClusterStatus]:
     """The moment from which the first step is waited for, kept however often pods are replaced."""
     cluster = seen.job.status.cluster
-    if cluster is None or cluster.placed_at is not None:
+    if cluster is None:
         return {}
-    return {"cluster": cluster.model_copy(update={"placed_at": timestamp(now)})}
+    first = cluster.placed_at or timestamp(now)
+    return {"cluster": cluster.model_copy(update={"placed_at": first, "releases": 0, "tried_at": None})}
 
 
 def _told(name: str, why: Words, waiting: int, desired: int) -> str:
@@ -67,7 +74,7 @@ def _workers(seen: Observed, pods: list[PodView], sets: list[SetView]) -> Worker
     wanted = {names.JOB_UID_LABEL: seen.job.meta.uid, names.CLUSTER_LABEL: str(seen.number), names.ROLE_LABEL: role}
     return WorkersStatus(
         ready=sum(1 for p in pods if p.meta.role == role and p.ready),
-        desired=sum(s.replicas for s in sets if s.meta.role == role),
+        desired=sum(share_of(s, sets) for s in sets if s.meta.role == role),
         selector=names.selector(wanted),
     )
 

@@ -47,7 +47,7 @@ class Hands:
 
     def manifests(self, job: JobView) -> list[dict[str, Any]]:
         """The objects of the job's first cluster."""
-        seen = self.world.observe(job, self.applier._supervisors, self.applier._explainer)
+        seen = self.world.observe(job, self.applier._supervisors, self.applier._explainer, now=0.0)
         admitted, _ = admission.admit(seen)
         assert admitted is not None
         return list(objects(admitted.order(seen, 1)))

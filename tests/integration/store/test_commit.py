@@ -124,7 +124,7 @@ def test_a_job_whose_folder_was_taken_may_neither_commit_nor_begin(job_of: JobOf
         assert code(refusal) == "UTK0315"
 
 
-@pytest.mark.fault("F48")
+@pytest.mark.fault("F36", "F48")
 @pytest.mark.parametrize("newer_has_committed", [True, False])
 def test_a_manifest_that_comes_late_is_never_read(job_of: JobOf, children: Children, newer_has_committed: bool) -> None:
     job = job_of()

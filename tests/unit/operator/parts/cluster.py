@@ -66,6 +66,7 @@ class Cluster:
     supervisor: Supervisor | None = None
     explanations: tuple[Explanation, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    elder: str = ""
     synced: bool = True
     written_at: float | None = None
     log: list[Any] = field(default_factory=list)
@@ -95,6 +96,7 @@ class Cluster:
             supervisor=self.supervisor,
             troubles=self.troubles,
             written_at=self.written_at,
+            elder=self.elder,
             synced=self.synced,
         )
 
@@ -300,6 +302,8 @@ class Cluster:
             if key[0] == "Pod" and raw["metadata"]["ownerReferences"][0]["uid"] not in sets:
                 del self.objects[key]
         for raw in sets.values():
+            for key in [k for k, pod in self.objects.items() if k[0] == "Pod" and _surplus(pod, k[1], raw)]:
+                del self.objects[key]
             for index in range(raw["spec"]["replicas"]):
                 key = "Pod", f"{raw['metadata']['name']}-{index}"
                 if key not in self.objects:
@@ -330,6 +334,12 @@ class Cluster:
     def _touch(self, raw: Raw) -> None:
         self._count += 1
         raw["metadata"]["resourceVersion"] = str(self._count)
+
+
+def _surplus(pod: Raw, name: str, owner: Raw) -> bool:
+    """A pod that its set has no replica for any more."""
+    ours = pod["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]
+    return ours and int(name.rpartition("-")[2]) >= owner["spec"]["replicas"]
 
 
 _IDLE = (do.Explain, do.Stop, do.SendSpec)

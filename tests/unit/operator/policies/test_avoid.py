@@ -104,6 +104,17 @@ def test_what_no_other_node_can_do_is_given_up_and_stays_given_up() -> None:
     assert kept_off(cluster) == [], "although the supervisor still names it"
 
 
+def test_what_a_gang_was_given_back_for_is_given_up_too() -> None:
+    cluster = told(placed(running(deadlines={"placementMinutes": 1})))
+    cluster.settle()
+    stuck(cluster)
+    cluster.wait(61)
+    assert cluster.condition("Scheduled") == ("False", "GangReleased")
+    assert cluster.status.avoided[0].reason.endswith("no other node fits")
+    cluster.wait(60)
+    assert kept_off(cluster) == []
+
+
 def test_a_ladder_without_the_rung_cluster_ends_where_a_cluster_is_lost() -> None:
     cluster = running(restart={"ladder": ["ranks", "workers"]})
     cluster.lose("StatefulSet", "q-1-worker")
