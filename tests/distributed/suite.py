@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from distributed import mutations
@@ -53,10 +54,11 @@ def digest() -> str:
 
 def proofs() -> Iterator[tuple[str, str, int, Callable[[], Row]]]:
     """(model, layout, ranks, how to measure it), the smallest layouts first."""
+    legal = {model: legal_layouts(shape) for model, shape in (MODELS | ADAPTIVE).items()}
     for layout in legal_layouts({"moe": EXPERTS}):
         name, ranks = name_of(layout), ranks_of(layout)
-        for model, shape in (MODELS | ADAPTIVE).items():
-            if layout in legal_layouts(shape):
+        for model in legal:
+            if layout in legal[model]:
                 yield (
                     model,
                     name,
@@ -93,34 +95,80 @@ def one(model: str, layout: str) -> int:
     return DIFFERENT if found.too_far else EQUAL
 
 
+class Kept:
+    """What was proven of this very code, a line each."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        file.parent.mkdir(exist_ok=True)
+        lines = file.read_text().splitlines() if file.exists() else []
+        self.rows: list[Row] = [json.loads(line) for line in lines]
+
+    def find(self, **key: str) -> Row | None:
+        return next((row for row in self.rows if key.items() <= row.items()), None)
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        with self.file.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    @property
+    def proofs(self) -> list[Row]:
+        return [row for row in self.rows if "layout" in row]
+
+    @property
+    def mistakes(self) -> list[Row]:
+        return [row for row in self.rows if "mistake" in row]
+
+
 def all_of_them(seconds: float) -> int:
-    began, kept = time.monotonic(), PROVEN / f"equality-{digest()}.jsonl"
-    kept.parent.mkdir(exist_ok=True)
-    rows: dict[tuple[str, str], Row] = {}
-    if kept.exists():
-        rows = {(row["model"], row["layout"]): row for row in map(json.loads, kept.read_text().splitlines())}
+    kept, until = Kept(PROVEN / f"equality-{digest()}.jsonl"), time.monotonic() + seconds
+    whole = _prove(kept, until) and _notice(kept, until)
+    PAGE.write_text(page(kept, whole=whole))
+    proven, wrong = proven_layouts(kept), [row for row in kept.proofs if not row["equal"]]
+    seen = sum(row["noticed"] for row in kept.mistakes)
+    print(f"distinct layouts: {len(proven)} of {len({layout for _, layout, _, _ in proofs()})}")
+    print(f"{len(kept.proofs) - len(wrong)} of {len(kept.proofs)} proofs hold; {PAGE.relative_to(ROOT)}")
+    print(f"{seen} of {len(MUTATIONS)} mistakes were noticed")
+    if not whole:
+        print("out of time: run it again to go on")
+    return 0 if whole and not wrong and seen == len(MUTATIONS) else 1
+
+
+def _prove(kept: Kept, until: float) -> bool:
+    """Every proof that is not kept yet; whether there was time for all."""
     for model, layout, ranks, measure in proofs():
-        if (model, layout) in rows:
+        if kept.find(model=model, layout=layout):
             continue
-        if time.monotonic() - began > seconds:
-            print(f"out of time with {len(rows)} proofs kept: run it again to go on")
-            return 1
+        if time.monotonic() > until:
+            return False
         start = time.monotonic()
         row = {"model": model, "layout": layout, "ranks": ranks, **measure(), "seconds": time.monotonic() - start}
-        rows[model, layout] = row
-        with kept.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        kept.add(row)
         print(f"{'equal' if row['equal'] else 'NOT EQUAL'} {layout}: {model} ({row['seconds']:.1f} s)", flush=True)
-    wrong = [row for row in rows.values() if not row["equal"]]
-    noticed = [(mutation, *mutations.check(mutation)) for mutation in MUTATIONS]
-    PAGE.write_text(page(list(rows.values()), noticed))
-    print(f"distinct layouts: {len({layout for _, layout in rows})}")
-    print(f"{len(rows) - len(wrong)} of {len(rows)} proofs hold; {PAGE.relative_to(ROOT)}")
-    print(f"{sum(red for _, red, _ in noticed)} of {len(noticed)} mistakes were noticed")
-    return 1 if wrong or not all(red for _, red, _ in noticed) else 0
+    return True
 
 
-def page(rows: list[Row], noticed: list[tuple[mutations.Mutation, bool, str]]) -> str:
+def _notice(kept: Kept, until: float) -> bool:
+    for mutation in MUTATIONS:
+        if kept.find(mistake=mutation.name):
+            continue
+        if time.monotonic() > until:
+            return False
+        red, words = mutations.check(mutation)
+        kept.add({"mistake": mutation.name, "where": mutation.layout, "noticed": red, "words": words})
+        print(f"{'noticed' if red else 'NOT NOTICED'} {mutation.name} ({mutation.layout})", flush=True)
+    return True
+
+
+def proven_layouts(kept: Kept) -> set[str]:
+    """Those of which every model was proven equal."""
+    wanted = [(model, layout) for model, layout, _, _ in proofs()]
+    equal = {(row["model"], row["layout"]) for row in kept.proofs if row["equal"]}
+    return {layout for _, layout in wanted} - {layout for model, layout in wanted if (model, layout) not in equal}
+
+
+def page(kept: Kept, *, whole: bool) -> str:
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
         cwd=ROOT,
@@ -128,13 +176,14 @@ def page(rows: list[Row], noticed: list[tuple[mutations.Mutation, bool, str]]) -
         text=True,
         check=False,
     ).stdout.strip()
-    layouts = list(dict.fromkeys(row["layout"] for row in rows))
+    rows, legal = kept.proofs, {layout for _, layout, _, _ in proofs()}
     equal = sum(row["equal"] for row in rows)
+    unsaid = "" if whole else " The run was stopped before the rest; `make equality` goes on where it stopped."
     lines = [
         "# Every layout trains the same model",
         "",
-        f"Made by `make equality` at commit {commit} on {datetime.now(UTC):%Y-%m-%d}: {len(layouts)} distinct layouts, "
-        f"{equal} of {len(rows)} proofs hold.",
+        f"Made by `make equality` at commit {commit} on {datetime.now(UTC):%Y-%m-%d}: {len(proven_layouts(kept))} of "
+        f"{len(legal)} distinct layouts, {equal} of {len(rows)} proofs hold.{unsaid}",
         "",
         "Each layout trains three steps of AdamW with accumulation, ragged labels and clipping on real gloo processes",
         "in float64, and is compared with a plain loop that shares no code with the trainer. It is equal when losses",
@@ -160,8 +209,9 @@ def page(rows: list[Row], noticed: list[tuple[mutations.Mutation, bool, str]]) -
         "| mistake | layout | noticed | by how much |",
         "|---|---|---|---|",
     ]
-    for mutation, red, words in noticed:
-        lines.append(f"| {mutation.name} | {mutation.layout} | {'yes' if red else '**no**'} | {words} |")
+    for row in kept.mistakes:
+        seen = "yes" if row["noticed"] else "**no**"
+        lines.append(f"| {row['mistake']} | {row['where']} | {seen} | {row['words']} |")
     return "\n".join(lines) + "\n"
 
 
