@@ -38,6 +38,8 @@ class Narrator:
                 return clean(f"! {event.get('message')}")
             case "eval":
                 return eval_line(event)
+            case "stoppedEarly":
+                return f"step {event.get('step')} is the last: {event.get('message')}"
             case _:
                 return None
 

@@ -110,6 +110,9 @@ class Plan(Section):
     clip_norm: float = Field(description="Longest gradient; 0 means no limit.")
     activation_checkpointing: bool = Field(description="Whether blocks are computed again in backward.")
     validation_every: int = Field(description="Steps between two measurements of held-out loss.")
+    patience: int | None = Field(
+        default=None, description="Measurements without a lower held-out loss that end the run; none means no end."
+    )
     stages: tuple[Stage, ...] = Field(description="The pipeline.")
     per_rank: tuple[RankMemory, ...] = Field(description="Bytes, a stage each.")
     checkpoint: CheckpointPlan = Field(description="When checkpoints are made.")

@@ -83,6 +83,7 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
         clip_norm=1.0 if training.clip_norm is None else training.clip_norm,
         activation_checkpointing=training.activation_checkpointing,
         validation_every=training.validation.every_steps or max(1, steps // VALIDATIONS_PER_RUN),
+        patience=training.validation.patience,
         stages=cut,
         per_rank=_rank_memory(shape, mesh, cut, training),
         checkpoint=CheckpointPlan(

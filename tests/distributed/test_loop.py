@@ -121,6 +121,40 @@ def test_a_finished_run_that_is_started_again_has_nothing_to_do(tmp_path: Path) 
     assert again.finishes == [("completed", STEPS)] * 2
 
 
+def standing_still() -> Plan:
+    validation = {"everySteps": 1, "patience": 3}
+    return job_plan(
+        LAYOUTS["data 2"], steps=9, precision="fp32", optimizer={"lr": 1e-30, "weightDecay": 0}, validation=validation
+    )
+
+
+def test_a_run_whose_held_out_loss_stands_still_ends_by_its_patience_and_well(tmp_path: Path) -> None:
+    job = standing_still()
+    told = attempt(job, tmp_path, 1)
+    losses = [record["loss"] for record in told.of("eval")]
+    assert len(losses) == 4
+    assert min(losses) == losses[0]
+    assert told.finishes == [("completed", 4)] * 2
+    (said,) = told.of("stoppedEarly")
+    assert (said["step"], said["best"]) == (4, losses[0])
+    assert told.of("checkpoint")[-1]["step"] == 4
+    again = attempt(job, tmp_path, 2)
+    assert again.of("step") == []
+    assert again.finishes == [("completed", 4)] * 2
+
+
+def test_patience_does_not_begin_anew_after_a_failure(tmp_path: Path) -> None:
+    job = standing_still()
+
+    def wish(record: Record, control: Control) -> None:
+        control.stop |= record["event"] == "eval"
+
+    first = attempt(job, tmp_path, 1, on_record=wish)
+    ((kind, step), _) = first.finishes
+    assert (kind, step) == ("stopped", 2)
+    assert attempt(job, tmp_path, 2).finishes == [("completed", 4)] * 2
+
+
 def test_a_rank_asked_to_kill_itself_says_so_and_is_gone(tmp_path: Path) -> None:
     said = tmp_path / "said"
 

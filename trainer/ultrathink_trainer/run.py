@@ -16,6 +16,7 @@ from ultrathink_store.job import utc_now
 from .checkpoint.checkpoints import Checkpoints, Failed, Saved
 from .checkpoint.copies import Copies
 from .checkpoint.interval import History, interval
+from .checkpoint.progress import Progress
 from .data.source import default_access
 from .data.tokens import Access
 from .injection import strike
@@ -247,6 +248,14 @@ class Run:
 
     def report_restored(self, step: int, ref: CheckpointRef | str, seconds: float) -> None:
         self.report({"event": "restored", "step": step, "uri": str(ref), "seconds": seconds})
+
+    def report_early_end(self, progress: Progress) -> None:
+        """Where it is patience that ended the run."""
+        found = progress.held_out
+        if progress.step < self.plan.steps and progress.ended(self.plan):
+            lowest = "was never a number" if found.best is None else f"was lowest at {found.best:.6g}"
+            said = f"held-out loss {lowest}, {found.stale} measurements ago"
+            self.report({"event": "stoppedEarly", "step": progress.step, "best": found.best, "message": said})
 
     def report_saved(self, result: Saved | Failed | None) -> None:
         if isinstance(result, Failed):

@@ -40,7 +40,7 @@ def train(run: Run) -> Finish:
     engine = Engine(plan, world)
     progress = restore(run, engine, source)
 
-    while progress.step < plan.steps:
+    while not progress.ended(plan):
         step = progress.step + 1
         run.begin(step, engine.model)
 
@@ -55,23 +55,26 @@ def train(run: Run) -> Finish:
             engine.update(lr, measured.grad_norm)
         engine.clear()
 
-        progress = Progress(step, progress.tokens + plan.batch.tokens, engine.updates, cursor, engine.scaler.dump())
+        tokens, held_out = progress.tokens + plan.batch.tokens, progress.held_out
+        progress = Progress(step, tokens, engine.updates, cursor, engine.scaler.dump(), held_out)
         run.report_step(step, measured, word, lr=lr, tokens=progress.tokens)
         if not explained:
             run.bear(word, step, (first_row, cursor.i))
 
         if step % plan.validation_every == 0 or step == plan.steps:
-            validate(run, engine, loader, source, step)
+            loss = validate(run, engine, loader, source, step)
+            progress = replace(progress, held_out=held_out.after(loss))
         run.report_saved(run.checkpoints.result())
-        if word.stop or step == plan.steps:
+        if word.stop or progress.ended(plan):
             break
         copy(run, engine, progress)
         if word.save and not word.skip:  # whoever goes back must find what was before
             save(run, engine, progress, busy=word.busy)
 
     feed.close()
+    run.report_early_end(progress)
     save_last(run, engine, progress)
-    return Finish("completed" if progress.step >= plan.steps else "stopped", progress.step)
+    return Finish("completed" if progress.ended(plan) else "stopped", progress.step)
 
 
 def copy(run: Run, engine: Engine, progress: Progress) -> None:
@@ -98,12 +101,13 @@ def restore(run: Run, engine: Engine, source: Source) -> Progress:
     return replace(progress, cursor=progress.cursor.without(run.skips))
 
 
-def validate(run: Run, engine: Engine, loader: Loader, source: Source, step: int) -> None:
+def validate(run: Run, engine: Engine, loader: Loader, source: Source, step: int) -> float:
     """Loss on held-out rows, beside the entropy of the data where that is known."""
     loss = engine.evaluate([loader.held_out(batch) for batch in range(HELD_OUT_BATCHES)])
     perplexity = math.exp(loss) if loss < LARGEST_EXPONENT else math.inf
     record = {"event": "eval", "step": step, "loss": loss, "perplexity": perplexity}
     run.report(record if source.entropy is None else {**record, "entropy": source.entropy})
+    return loss
 
 
 def save(run: Run, engine: Engine, progress: Progress, *, busy: bool) -> None:

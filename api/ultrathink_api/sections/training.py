@@ -56,6 +56,13 @@ class ValidationSpec(Section):
         ge=1,
         le=MAX_STEPS,
     )
+    patience: int | None = setting(
+        "Measurements in a row that may pass without a loss below the lowest so far; then training ends, and well. "
+        "Default: none, it goes on to its last step.",
+        effect="restart",
+        ge=1,
+        le=1_000,
+    )
 
 
 class ZeroSpec(Section):

@@ -1,8 +1,9 @@
 """All of a run that is not a tensor, as plain JSON in the manifest, and whether a checkpoint is of this model."""
 
 import base64
+import math
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from dataclasses import field as member
 from typing import Any
 
@@ -16,6 +17,23 @@ from ..data.loader import Cursor
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """What measurements of held-out loss came to: all that early stopping needs, so that it outlives a failure."""
+
+    best: float | None = None
+    stale: int = 0
+    """Measurements since the best one."""
+
+    def after(self, loss: float) -> "HeldOut":
+        if math.isfinite(loss) and (self.best is None or loss < self.best):
+            return HeldOut(loss)
+        return replace(self, stale=self.stale + 1)
+
+    def spent(self, patience: int | None) -> bool:
+        return patience is not None and self.stale >= patience
+
+
+@dataclass(frozen=True)
 class Progress:
     """The state after `step` steps. `updates` are fewer where steps were skipped."""
 
@@ -25,6 +43,11 @@ class Progress:
     cursor: Cursor
     scaler: dict[str, Any] = member(default_factory=dict)
     """Of fp16: its factor, and for how long it has held."""
+    held_out: HeldOut = HeldOut()
+
+    def ended(self, plan: Plan) -> bool:
+        """Whether nothing is left to train."""
+        return self.step >= plan.steps or self.held_out.spent(plan.patience)
 
 
 def dump(progress: Progress, plan: Plan) -> dict[str, Any]:
@@ -40,6 +63,7 @@ def dump(progress: Progress, plan: Plan) -> dict[str, Any]:
         "microBatchSequences": plan.batch.micro_rows,
         "precision": plan.precision,
         "scaler": progress.scaler,
+        "heldOut": asdict(progress.held_out),
         "generator": generator,
     }
 
@@ -53,6 +77,7 @@ def load(state: dict[str, Any], fingerprint: str) -> Progress:
         updates=state["optimizer"]["updates"],
         cursor=Cursor.load(state["data"]["cursor"], fingerprint=fingerprint),
         scaler=state.get("scaler", {}),
+        held_out=HeldOut(**state.get("heldOut", {})),
     )
 
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 from ultrathink_api.causes import Cause
 from ultrathink_store.records import Start
 
-STREAMED = frozenset({"step", "checkpoint", "checkpointFailed", "eval"})
+STREAMED = frozenset({"step", "checkpoint", "checkpointFailed", "eval", "stoppedEarly"})
 """Records of ranks that are the user's to see; the others are between us."""
 
 

@@ -1,6 +1,7 @@
 """What goes into the manifest beside tensors, and checkpoints that do not fit."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from ultrathink_api.job import JobSpec
 from ultrathink_planner import Plan, plan
 from ultrathink_store import FileEntry, Manifest
 from ultrathink_trainer.checkpoint.planners import LoadPlanner, SavePlanner, only_boxes
-from ultrathink_trainer.checkpoint.progress import Progress, dump, load, refuse_another_model
+from ultrathink_trainer.checkpoint.progress import HeldOut, Progress, dump, load, refuse_another_model
 from ultrathink_trainer.data.loader import Cursor
 
 
@@ -29,7 +30,7 @@ def planned(**model: Any) -> Plan:
     )
 
 
-PROGRESS = Progress(step=7, tokens=14_336, updates=6, cursor=Cursor("abc", i=112))
+PROGRESS = Progress(step=7, tokens=14_336, updates=6, cursor=Cursor("abc", i=112), held_out=HeldOut(2.5, 1))
 
 
 def manifest(job: Plan) -> Manifest:
@@ -52,6 +53,17 @@ def test_progress_survives_json() -> None:
     torch.manual_seed(6)
     assert load(state, "abc") == PROGRESS
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_patience_counts_measurements_since_the_lowest_loss_and_nan_is_never_low() -> None:
+    found = HeldOut()
+    stale = []
+    for loss in (math.nan, 3.0, 3.0, 2.0, math.inf, 2.5):
+        found = found.after(loss)
+        stale.append(found.stale)
+    assert stale == [1, 0, 1, 0, 1, 2]
+    assert found.best == 2.0
+    assert (found.spent(3), found.spent(2), found.spent(None)) == (False, True, False)
 
 
 def test_a_checkpoint_of_the_same_model_fits() -> None:
