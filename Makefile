@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 EXTRAS := cli operator trainer dev
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images audit rights sbom equality bench robustness chaos generate lock clean
+.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images audit fuzz rights sbom equality bench robustness chaos generate lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | column -t -s '	'
@@ -67,6 +67,9 @@ images: $(READY) ## both images; REGISTRY= pushes, KIND= loads
 
 audit: $(READY) ## licences, pins and known weaknesses of what the images and tools are made of
 	$(RUN)/python images/audit.py
+
+fuzz: $(READY) ## 20,000 specs at random: command line, operator and API server judge alike
+	UTK_FUZZ_SPECS=20000 $(RUN)/pytest tests/integration/api/test_fuzz.py -q
 
 rights: $(READY) ## what the operator's Roles grant, against what it asks a real API server for
 	$(RUN)/pytest tests/integration/operator/test_rights.py -q

@@ -1,9 +1,11 @@
 """The base of every model of the API: camelCase outside, snake_case inside, nothing unknown, nothing mutable."""
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 
 Effect = Literal["inPlace", "restart", "newCluster", "immutable"]
 
@@ -13,6 +15,10 @@ EFFECTS: dict[Effect, str] = {
     "newCluster": "A change takes effect by a checkpoint and a new cluster.",
     "immutable": "Cannot change once the job exists.",
 }
+
+
+MOST_WHOLE = 2**53
+"""Above it a float no longer says which integer is meant."""
 
 
 class Section(BaseModel):
@@ -27,9 +33,49 @@ class Section(BaseModel):
         allow_inf_nan=False,
     )
 
+    @classmethod
+    def as_stored(cls, value: Any) -> Any:
+        """As the API server stores it: a float without a fraction is an integer, and null takes a field away that has
+        a default."""
+        if not isinstance(value, dict):
+            return whole(value)
+        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+        return {
+            name: _stored(fields[name], below) if name in fields else whole(below)
+            for name, below in value.items()
+            if below is not None or name not in fields or not _has_default(fields[name])
+        }
+
     def dump(self) -> dict[str, Any]:
         """JSON as the API server holds it: camelCase, without what was never said."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def whole(value: Any) -> Any:
+    """Floats without a fraction as the integers that they are."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= MOST_WHOLE else value
+    if isinstance(value, dict):
+        return {key: whole(below) for key, below in value.items()}
+    return [whole(below) for below in value] if isinstance(value, list | tuple) else value
+
+
+def _stored(field: FieldInfo, value: Any) -> Any:
+    section = next((part for part in _parts(field.annotation) if issubclass(part, Section)), None)
+    if section is None:
+        return whole(value)
+    return [section.as_stored(one) for one in value] if isinstance(value, list) else section.as_stored(value)
+
+
+def _parts(annotation: Any) -> Iterator[type]:
+    if isinstance(annotation, type):
+        yield annotation
+    for below in get_args(annotation):
+        yield from _parts(below)
+
+
+def _has_default(field: FieldInfo) -> bool:
+    return not field.is_required() and (field.default_factory is not None or field.default is not None)
 
 
 def setting(text: str, *, effect: Effect, default: Any = None, **limits: Any) -> Any:

@@ -116,8 +116,8 @@ class UltraThinkJob(Section):
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> "UltraThinkJob":
-        """The object as a client reads it: strictly, so that "200" is not 200, as in the API server.
+        """The object as a client reads it: strictly, so that "200" is not 200, but 200.0 is, as in the API server.
 
         Raises pydantic's error, which `validate.check` translates.
         """
-        return cls.model_validate_json(json.dumps(raw, default=str), strict=True)
+        return cls.model_validate_json(json.dumps(cls.as_stored(raw), default=str), strict=True)

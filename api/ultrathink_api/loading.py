@@ -58,6 +58,18 @@ _FLOAT = re.compile(r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.\d+(?
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes the texts that the reader above would take for a number, 1e3 among them."""
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+def dump(value: Any) -> str:
+    """YAML that `load`, kubectl and we read as just this value."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
 def load(text: str, source: str) -> Document:
     """The one object in `text`. Raises Refused with the line where it stops being YAML."""
     try:

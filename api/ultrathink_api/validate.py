@@ -13,6 +13,8 @@ from ultrathink_api.job import KIND, UltraThinkJob
 from ultrathink_api.loading import closest
 from ultrathink_api.rules import broken
 
+WRONG_TYPE, OUT_OF_RANGE = "UTK0103", "UTK0105"
+
 
 def check(value: dict[str, Any]) -> tuple[UltraThinkJob | None, list[Problem]]:
     """The job that `value` describes, or None and all that is wrong with it."""
@@ -32,7 +34,12 @@ def check(value: dict[str, Any]) -> tuple[UltraThinkJob | None, list[Problem]]:
         by_field: dict[str, Problem] = {}
         for detail in error.errors(include_url=False):
             problem = _problem(detail)
-            by_field.setdefault(problem.field, problem)
+            known = by_field.setdefault(problem.field, problem)
+            if (known.code, problem.code) == (
+                WRONG_TYPE,
+                OUT_OF_RANGE,
+            ):  # of a union: of one type, and beyond its limits
+                by_field[problem.field] = problem
         return None, list(by_field.values())
     problems = broken(job)
     return (None, problems) if problems else (job, [])

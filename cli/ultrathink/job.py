@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-import yaml
-
 from ultrathink import source as sources
 from ultrathink.models import given
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import JobSpec, UltraThinkJob
+from ultrathink_api.loading import dump
 from ultrathink_api.status import TERMINAL, JobStatus, Phase
 from ultrathink_api.validate import check
 from ultrathink_planner import Plan
@@ -46,7 +45,7 @@ class Job:
     @classmethod
     def from_dict(cls, value: dict[str, Any], cluster: Cluster | None = None) -> Job:
         """The job in an object."""
-        return cls(sources.parse(yaml.safe_dump(value, sort_keys=False), "<object>"), cluster)
+        return cls(sources.parse(dump(value), "<object>"), cluster)
 
     @classmethod
     def get(cls, name: str, cluster: Cluster | None = None) -> Job:

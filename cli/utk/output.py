@@ -45,9 +45,9 @@ def show(shape: str, value: dict[str, Any], text: Callable[[], None], name: Call
     elif shape == "jsonl":
         console.print(to_json(value, indent=None))
     elif shape == "yaml":
-        import yaml
+        from ultrathink_api.loading import dump
 
-        console.print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n"))
+        console.print(dump(value).rstrip("\n"))
     elif shape.startswith(JSONPATH):
         console.print(evaluate(shape.removeprefix(JSONPATH), value))
     elif shape == "name" and name:

@@ -14,12 +14,13 @@ from ultrathink_api.rules.model import MODEL
 from ultrathink_api.rules.parallelism import PARALLELISM
 from ultrathink_api.rules.places import PLACES
 from ultrathink_api.rules.restart import RESTART
+from ultrathink_api.rules.running import RUNNING
 from ultrathink_api.rules.statement import Rule, Statement, Transition
 from ultrathink_api.rules.training import TRAINING
 
 __all__ = ["RULES", "TRANSITIONS", "Rule", "Statement", "Transition", "broken", "broken_by_change", "part"]
 
-RULES: tuple[Rule, ...] = (*PLACES, *MODEL, *TRAINING, *PARALLELISM, *RESTART, *ENGINE)
+RULES: tuple[Rule, ...] = (*PLACES, *MODEL, *TRAINING, *PARALLELISM, *RESTART, *ENGINE, *RUNNING)
 
 
 def broken(job: UltraThinkJob) -> list[Problem]:

@@ -165,4 +165,16 @@ MODEL: tuple[Rule, ...] = (
         "effort is not below all of efforts",
         fix="set dre.nullExperts to at least moe.topK, and dre.effort to at least the lowest of dre.efforts",
     ),
+    Rule(
+        code="UTK0194",
+        at="spec.model",
+        field="spec.model.dre.efforts",
+        cel="!has(self.dre) || !has(self.dre.efforts) || "
+        "self.dre.efforts.all(e, self.dre.efforts.exists_one(f, f == e))",
+        holds=lambda model: (
+            model.dre is None or model.dre.efforts is None or len(set(model.dre.efforts)) == len(model.dre.efforts)
+        ),
+        message="an effort is named twice",
+        fix="name each effort of model.dre.efforts once; each is used equally often",
+    ),
 )

@@ -44,6 +44,15 @@ TRAINING: tuple[Rule, ...] = (
         fix="set exactly one of data.uri and data.mixture",
     ),
     Rule(
+        code="UTK0192",
+        at="spec.data",
+        field="spec.data.mixture",
+        cel="!has(self.mixture) || self.mixture.all(m, self.mixture.exists_one(n, n.uri == m.uri))",
+        holds=lambda data: len({source.uri for source in data.mixture}) == len(data.mixture),
+        message="a mixture names the same data twice",
+        fix="name it once, with the sum of both weights",
+    ),
+    Rule(
         code="UTK0110",
         at="spec.training",
         field="spec.training.steps",

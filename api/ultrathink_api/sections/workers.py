@@ -8,8 +8,11 @@ from ultrathink_api.base import Section, setting
 
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 
-CpuQuantity = Annotated[str, Field(pattern=QUANTITY, max_length=32)] | Annotated[int, Field(ge=0)]
-"""Cores, as people write them: 2, "2" or 500m."""
+SOME = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*)(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+"""A quantity above zero."""
+
+CpuQuantity = Annotated[str, Field(pattern=SOME, max_length=32)] | Annotated[int, Field(ge=1)]
+"""Cores, as people write them: 2, "2" or 500m; without any, nothing runs."""
 
 
 class WorkersSpec(Section):

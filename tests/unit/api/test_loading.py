@@ -3,7 +3,7 @@
 import pytest
 
 from ultrathink_api.errors import Refused
-from ultrathink_api.loading import load, scalar
+from ultrathink_api.loading import dump, load, scalar
 
 TEXT = """\
 kind: UltraThinkJob
@@ -34,6 +34,32 @@ spec:
 )
 def test_scalars_mean_what_they_mean_to_kubernetes(text: str, value: object) -> None:
     assert scalar(text) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1e3",
+        "1E3",
+        ".5",
+        "200",
+        "yes",
+        "~",
+        "",
+        " a ",
+        "2026-01-01",
+        "\u202e",
+        "a\nb",
+        "\x7f",
+        1e-5,
+        1e300,
+        2,
+        None,
+        True,
+    ],
+)
+def test_what_is_written_is_read_as_it_was(value: object) -> None:
+    assert load(dump({"a": value}), "text").value == {"a": value}
 
 
 @pytest.mark.parametrize(

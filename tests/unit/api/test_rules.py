@@ -40,6 +40,10 @@ def test_every_rule_has_vectors_both_ways_a_registered_code_and_a_fix() -> None:
         assert rule.fix
 
 
+def test_there_are_forty_rules_and_more() -> None:
+    assert len(RULES) + len(TRANSITIONS) >= 40
+
+
 def test_no_rule_is_stated_twice() -> None:
     cels = [rule.cel for rule in (*RULES, *TRANSITIONS)]
     assert len(cels) == len(set(cels))
