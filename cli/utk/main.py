@@ -18,7 +18,7 @@ COMMANDS = (
     *("init", "validate", "plan", "run", "eval"),
     *("diff", "submit", "list", "get", "status", "wait", "logs", "events", "goodput"),
     *("stop", "resume", "restart", "cancel", "delete"),
-    *("doctor", "explain", "version", "completion", "help"),
+    *("diagnose", "doctor", "explain", "version", "completion", "help"),
 )
 """Each is `main` in the module of its name below utk.commands; its docstring is its help."""
 

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 from ultrathink_api.errors import Refused
 from utk import exits, output
+from utk.checks import show
 from utk.commands._cluster import connect
-from utk.console import clean, console
 from utk.options import Context, Kubeconfig, Namespace, Output
 
 if TYPE_CHECKING:
     from ultrathink.cluster.preflight import Check
-
-COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
-NAME_WIDTH = 12
 
 
 def main(
@@ -34,7 +31,7 @@ def main(
     for check in _checks(namespace, context, kubeconfig):
         found.append(check)
         if shape == "text":
-            _line(check)
+            show(check)
     failed = any(check.state == "fail" for check in found)
     said = report("Doctor", ok=not failed, checks=[check.dump() for check in found])
     output.show(shape, said, text=lambda: None)
@@ -51,10 +48,3 @@ def _checks(namespace: str, context: str, kubeconfig: str) -> "Iterator[Check]":
         yield preflight.refused("kubeconfig", refused.problem)
         return
     yield from preflight.of_cluster(cluster, datetime.now(UTC))
-
-
-def _line(check: "Check") -> None:
-    state = console.paint(f"{check.state:<4}", COLORS[check.state], console.out)
-    console.print(f"{state}  {check.name.ljust(NAME_WIDTH)}  {clean(check.message)}")
-    if check.fix:
-        console.print(f"{'':4}  {'':{NAME_WIDTH}}  fix: {clean(check.fix)}")

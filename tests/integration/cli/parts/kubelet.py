@@ -68,7 +68,7 @@ class Kubelet:
             for stamp, line in lines:
                 # The real one knows whole seconds only: what comes twice is the client's to notice.
                 if stamp[:19] >= since[:19]:
-                    write(f"{stamp} {line}\n".encode())
+                    write(f"{stamp} {line}\n".encode() if query.get("timestamps") == "true" else f"{line}\n".encode())
             sent += len(lines)
             if query.get("follow") != "true":
                 return
