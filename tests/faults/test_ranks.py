@@ -22,7 +22,7 @@ def test_a_killed_rank_is_forked_again_and_changes_no_loss(run: Run, undisturbed
     second = made.named("attempt")[1]
     assert (summary["phase"], second["cause"], second["resumedFrom"] > 0) == ("Succeeded", "RankLost", True)
     assert made.losses == undisturbed.losses
-    recovery({"firstStep": second["recoverySeconds"]})
+    recovery(second["recoveryStages"])
 
 
 @pytest.mark.fault("F37")
@@ -60,7 +60,7 @@ def test_a_stopped_rank_is_found_its_stacks_are_kept_and_no_loss_changes(
     end = json.loads((kept.parent / "END.json").read_text())
     assert (end["cause"], end["rank"], end["node"]) == ("Hang", 1, "local")
     assert summary["goodput"]["seconds"]["hang"] >= 5
-    recovery({"detect": 5.0, "firstStep": second["recoverySeconds"]})
+    recovery(second["recoveryStages"])
 
 
 @pytest.mark.fault("F39")

@@ -9,6 +9,7 @@ from ultrathink_store.records import Start
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor.account import BUCKETS, Account
 from ultrathink_trainer.supervisor.metrics import TrainerMetrics
+from ultrathink_trainer.supervisor.recovery import Recovery
 from ultrathink_trainer.supervisor.report import Reporter
 from ultrathink_trainer.supervisor.spikes import Spikes
 from ultrathink_trainer.supervisor.status import Training
@@ -28,6 +29,9 @@ class Observer:
         every, steps = config.plan.get("validationEvery"), training.of
         self.watch = Watch(config.spec.health, validation_every=int(every or steps), steps=steps)
         self._spikes = Spikes()
+        self._recovery = Recovery()
+        self._silence: float | None = None
+        """Seconds of a hang that was just found."""
         self._began = began
         self._fault_at: float | None = None
         self._last_step_at: float | None = None
@@ -62,6 +66,8 @@ class Observer:
     def faulted(self, now: float) -> None:
         """An attempt that ran does so no more: recovery is counted from here."""
         self.watch.ended()
+        self._recovery.faulted(now, self._silence)
+        self._silence = None
         if self._fault_at is None:
             self._fault_at = now
 
@@ -70,12 +76,14 @@ class Observer:
         silence = self.watch.look(now)
         if silence is not None:
             self.watch.ended()
+            self._silence = silence.seconds
             self.account.hung(now)
         return silence
 
     def ended(self, number: int, now: float) -> dict[str, float]:
         """Seconds of the attempt, for its END."""
         timings = self.account.attempt_ended(now)
+        self._recovery.ended(now)
         recovery = self.training.recoveries.get(number)
         if recovery is not None:
             timings["recovery"] = round(recovery, 3)
@@ -95,6 +103,7 @@ class Observer:
                 if self._last_step_at is None and self._fault_at is not None:
                     recovery = self.training.recoveries[epoch] = now - self._fault_at
                     self._fault_at = None
+                    self.report.recovered(self._recovery.stepped(now))
                 seconds = None if self._last_step_at is None else now - self._last_step_at
                 self._last_step_at = now
                 self.account.step(record["step"], now, record.get("dataWaitSeconds", 0.0))
@@ -106,6 +115,7 @@ class Observer:
                 self.report.restored(epoch, record["step"])
                 if current:
                     self.account.restored(record["seconds"], now)
+                    self._recovery.restored(now, record["seconds"])
             case "straggler" if current:
                 self._told_slow(record)
             case "stragglerGone" if current:

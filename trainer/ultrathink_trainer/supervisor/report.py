@@ -45,6 +45,11 @@ class Reporter:
         if self._waiting is not None and self._waiting["attempt"] == epoch:
             self._waiting["resumedFrom"] = step
 
+    def recovered(self, stages: Mapping[str, float]) -> None:
+        """Where the time of the recovery went that the waiting line tells of."""
+        if self._waiting is not None and stages:
+            self._waiting["recoveryStages"] = {stage: round(seconds, 4) for stage, seconds in stages.items()}
+
     def record(self, epoch: int, record: Mapping[str, Any], recovery_seconds: float | None) -> None:
         """A rank's record, with the attempt it belongs to."""
         if record["event"] not in STREAMED:
