@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 EXTRAS := cli operator trainer dev
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images audit fuzz rights sbom equality bench robustness chaos generate lock clean
+.PHONY: help setup demo test lint types imports unit distributed integration faults e2e cluster cluster-down binaries images audit fuzz rights sbom equality bench robustness chaos soak generate lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | column -t -s '	'
@@ -91,6 +91,9 @@ robustness: $(READY) ## every test of the fault matrices, then docs/robustness.m
 
 chaos: $(READY) ## a hundred runs under random faults, each compared with an undisturbed one; goes on where it was
 	$(RUN)/python -m faults.chaos
+
+soak: $(READY) ## ten thousand steps with a save every ten: memory flat, the store as retention says
+	$(RUN)/python -m faults.soak
 
 generate: $(READY) ## CRDs, chart files and install.yaml from code
 	$(RUN)/python -m ultrathink_api.crd > manifests/crds.yaml
