@@ -79,6 +79,7 @@ class CheckpointPlan(Section):
     interval_steps: int | None = Field(default=None, description="Steps between two.")
     interval_seconds: float | None = Field(default=None, description="Seconds between two; with auto, the most.")
     auto: bool = Field(default=False, description="Whether the run finds the seconds by what saves and failures cost.")
+    packed: bool | None = Field(default=None, description="Whether pieces are compressed; none means no.")
     grace_seconds: int = Field(description="Seconds for a last one when a pod is asked to stop.")
 
 

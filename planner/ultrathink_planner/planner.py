@@ -91,6 +91,7 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
             interval_steps=max(1, steps // CHECKPOINTS_PER_RUN) if unsaid else every.steps,
             interval_seconds=seconds or (LONGEST_SECONDS if every.auto else None),
             auto=every.auto,
+            packed=True if spec.checkpoint.compression == "zstd" else None,
             grace_seconds=spec.checkpoint.grace_seconds,
         ),
         data=tuple(DataSource(uri=uri, weight=weight) for uri, weight in _sources(spec)),

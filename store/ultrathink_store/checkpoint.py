@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ultrathink_store import layout
 from ultrathink_store.backend import Missing, Store
 from ultrathink_store.manifest import FileEntry, Manifest, Piece, check_shard, read_manifest
+from ultrathink_store.packing import unpack
 from ultrathink_store.records import MOST_BYTES, CheckpointRef, Unreadable
 from ultrathink_store.tensors import Header, header_bytes, parse_header
 
@@ -52,7 +53,16 @@ class Checkpoint:
         self._store = store
 
     def read_piece(self, piece: Piece) -> bytes:
-        """The bytes of one piece of this checkpoint's manifest. Raises `Corrupt`."""
+        """The bytes of one piece of this checkpoint's manifest, unpacked. Raises `Corrupt`."""
+        data = self._read_stored(piece)
+        if piece.unpacked is None:
+            return data
+        try:
+            return unpack(data, piece.unpacked)
+        except Unreadable as error:
+            raise Corrupt(self.ref, f"{piece.file}: {error}") from error
+
+    def _read_stored(self, piece: Piece) -> bytes:
         data = self._read(piece.file, piece.start, piece.length)
         if hashlib.sha256(data).hexdigest() != piece.sha256:
             raise Corrupt(self.ref, f"bytes {piece.start} to {piece.start + piece.length} of {piece.file} have changed")
@@ -75,7 +85,7 @@ class Checkpoint:
         for piece in pieces:
             for data in self._runs(file.name, position, piece.start):
                 whole.update(data)
-            whole.update(self.read_piece(piece))
+            whole.update(self._read_stored(piece))
             position = max(position, piece.start + piece.length)
         for data in self._runs(file.name, position, file.size):
             whole.update(data)

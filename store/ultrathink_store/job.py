@@ -21,6 +21,7 @@ from ultrathink_store.claims import Claim, claim
 from ultrathink_store.ledger import Ledger
 from ultrathink_store.manifest import Manifest, read_manifest
 from ultrathink_store.opening import open_store
+from ultrathink_store.packing import Packer, write_packed_shard
 from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Quarantined, Start, Unreadable, decode, encode
 from ultrathink_store.refusals import checkpoint_corrupt, checkpoint_missing, superseded
 from ultrathink_store.shards import Part, ShardWriter, write_shard
@@ -196,10 +197,11 @@ class JobStore:
     # How one comes to be
 
     def shard_writer(
-        self, epoch: int, step: int, rank: int, parts: Sequence[Part]
-    ) -> AbstractContextManager[ShardWriter]:
-        """Streams one rank's shard; a shard that is there already is refused."""
-        return write_shard(self.store, self.uid, epoch, step, rank, parts)
+        self, epoch: int, step: int, rank: int, parts: Sequence[Part], *, packed: bool = False
+    ) -> AbstractContextManager[ShardWriter | Packer]:
+        """Streams one rank's shard, or packs it in memory first; a shard that is there already is refused."""
+        write = write_packed_shard if packed else write_shard
+        return write(self.store, self.uid, epoch, step, rank, parts)
 
     def commit(self, epoch: int, step: int, manifest: Manifest) -> CheckpointRef:
         """Makes the shards a checkpoint: checks them, checks that nobody took over, and creates the manifest, last."""

@@ -44,6 +44,14 @@ class Piece(Section):
     start: Offset
     length: int = Field(ge=0, le=PIECE_MOST_BYTES)
     sha256: Sha256
+    """Of the bytes as they are stored."""
+    unpacked: int | None = Field(default=None, ge=0, le=PIECE_MOST_BYTES)
+    """Bytes once zstd is undone; None: they are stored as they are."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the box itself."""
+        return self.length if self.unpacked is None else self.unpacked
 
     @property
     def box(self) -> Box:
@@ -58,6 +66,14 @@ class TensorEntry(Section):
     pieces: tuple[Piece, ...]
 
 
+class Compression(Section):
+    """How the pieces of a checkpoint were packed, and what it brought."""
+
+    codec: Literal["zstd"] = "zstd"
+    ratio: float = Field(gt=0)
+    """Bytes of the tensors for each byte stored."""
+
+
 class Manifest(Section):
     """A checkpoint: which files, which tensors in them, and everything that is not a tensor as plain JSON."""
 
@@ -68,6 +84,8 @@ class Manifest(Section):
     parent: CheckpointRef | None = None
     created_at: str = Field(max_length=64)
     files: tuple[FileEntry, ...] = Field(min_length=1)
+    compression: Compression | None = None
+    """None: all pieces are stored as they are."""
     tensors: dict[TensorName, TensorEntry]
     state: dict[str, JsonValue] = Field(default_factory=dict)
     plan_digest: str = Field(default="", max_length=256)
@@ -128,7 +146,7 @@ def check_shard(
         if span is None:
             raise Unreadable(f"{file.name} holds no tensor {piece.key}")
         inside = span.start <= piece.start and piece.start + piece.length <= span.start + span.length
-        if span.dtype != tensor.dtype or not inside:
+        if span.dtype != ("U8" if piece.unpacked is not None else tensor.dtype) or not inside:
             raise Unreadable(f"{file.name} holds {piece.key} with another type or at another place")
 
 
@@ -138,7 +156,7 @@ def _check_tensor(name: str, tensor: TensorEntry, sizes: Mapping[str, int]) -> N
     for piece in tensor.pieces:
         if len(piece.shape) != len(tensor.shape) or len(piece.offsets) != len(tensor.shape):
             raise ValueError(f"a piece of {name} has another number of dimensions")
-        if piece.length != byte_length(tensor.dtype, piece.shape):
+        if piece.size != byte_length(tensor.dtype, piece.shape):
             raise ValueError(f"a piece of {name} does not have the bytes of its shape")
         if piece.file not in sizes or piece.start + piece.length > sizes[piece.file]:
             raise ValueError(f"a piece of {name} lies outside the files")

@@ -45,7 +45,7 @@ class ShardWriter:
         self._out = out
         self._file = hashlib.sha256()
         self._size = 0
-        self._pieces = _pieces(name, parts, len(begin))
+        self._pieces = pieces_of(name, parts, len(begin))
         self._part: Part | None = None
         self._piece: Piece | None = None
         self._hash = hashlib.sha256()
@@ -145,7 +145,8 @@ def _keyed(parts: Sequence[Part]) -> Iterator[tuple[str, Part]]:
         seen[part.name] += 1
 
 
-def _pieces(file: str, parts: Sequence[Part], start: int) -> Iterator[tuple[Part, Piece]]:
+def pieces_of(file: str, parts: Sequence[Part], start: int) -> Iterator[tuple[Part, Piece]]:
+    """The pieces of a file of these parts, whose data begin at `start`; their hashes are not known yet."""
     for key, part in _keyed(parts):
         for box in cut(part.shape, ITEM_BYTES[part.dtype]):
             offsets = tuple(outer + inner for outer, inner in zip(part.offsets, box.offsets, strict=True))

@@ -103,6 +103,21 @@ def test_another_layout_restores_the_same_state_bit_by_bit_and_goes_on(move: str
     assert read_whole(back, 3) == saved
 
 
+def test_a_compressed_checkpoint_is_read_on_another_layout_and_says_what_it_brought(tmp_path: Path) -> None:
+    plain, other = (planned(layout, precision="fp64") for layout in MOVES["pipeline and data"])
+    packed = plain.model_copy(update={"checkpoint": plain.checkpoint.model_copy(update={"packed": True})})
+    attempt(plain, tmp_path / "plain", 1, on_record=stop_after(3))
+    attempt(packed, tmp_path / "packed", 1, on_record=stop_after(3))
+    assert read_whole(tmp_path / "packed", 3) == read_whole(tmp_path / "plain", 3)
+    save_as_restored(other, tmp_path / "packed", tmp_path / "again")
+    assert read_whole(tmp_path / "again", 3) == read_whole(tmp_path / "plain", 3)
+    whole, small = (
+        job_store(tmp_path / name).open(job_store(tmp_path / name).find("3")) for name in ("plain", "packed")
+    )
+    assert small.manifest.compression is not None and small.manifest.compression.ratio > 1.0
+    assert small.manifest.size < whole.manifest.size and small.verify().ok
+
+
 def test_a_run_that_changes_layout_loses_and_repeats_no_row(tmp_path: Path) -> None:
     whole = attempt(planned(ALONE, precision="fp64"), tmp_path / "whole", 1)
     losses: dict[int, float] = {}

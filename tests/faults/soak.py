@@ -1,7 +1,8 @@
 """`make soak`: ten thousand steps with a save every ten; memory must stay flat, and the store as retention says.
 
 Memory is what a process holds of its own pages and of memory files, by the kernel's count, of each kind of process
-(pages that a fork shares are counted on both sides, so copying one on a write changes nothing); its growth is the slope of a line through all that was seen after the first fifth of the run, when buffers are made.
+(pages that a fork shares are counted on both sides, so copying one on a write changes nothing); its growth is the
+slope of a line through all that was seen after the first fifth of the run, when buffers are made.
 """
 
 import argparse

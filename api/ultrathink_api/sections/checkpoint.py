@@ -80,6 +80,12 @@ class CheckpointSpec(Section):
         "take twice the size of the state, and are left out where they do not fit. Default: none are made.",
         effect="newCluster",
     )
+    compression: Literal["none", "zstd"] = setting(
+        "Whether the bytes of checkpoints are compressed: zstd takes processor time behind training, and each rank "
+        "memory of up to the size of its part; the manifest says what it brought. Default: none.",
+        effect="restart",
+        default="none",
+    )
     grace_seconds: int = setting(
         "Seconds a pod may take for a last checkpoint when it is asked to stop. Default: 60.",
         effect="newCluster",

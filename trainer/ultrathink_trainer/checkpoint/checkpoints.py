@@ -76,6 +76,10 @@ class Checkpoints:
     # Saving
 
     @property
+    def packed(self) -> bool:
+        return bool(self.plan.checkpoint.packed)
+
+    @property
     def busy(self) -> bool:
         """Whether the last upload is still on its way here; ranks may differ, the control word agrees."""
         return self._upload is not None and self._upload.is_alive()
@@ -135,7 +139,7 @@ class Checkpoints:
             manifest = self._manifest(step, state, shards)
             committed.append((self.store.commit(self.epoch, step, manifest), manifest.size))
 
-        writer = Writer(self.store, self.epoch, step, dist.get_rank(), commit)
+        writer = Writer(self.store, self.epoch, step, dist.get_rank(), commit, packed=self.packed)
         try:
             dcp.save(dict(staged), storage_writer=writer, planner=SavePlanner(), process_group=self.group)
         except CheckpointException as error:
@@ -156,7 +160,7 @@ class Checkpoints:
             plan_digest=self.plan.digest,
             model=self.plan.model.dump(),
             versions=progresses.versions(),
-            **manifest_parts(shards),
+            **manifest_parts(shards, packed=self.packed),
         )
 
     # Copies in memory

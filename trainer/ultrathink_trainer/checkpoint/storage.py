@@ -19,6 +19,8 @@ from torch.futures import Future
 
 from ultrathink_api.errors import Refused
 from ultrathink_store import Checkpoint, Corrupt, JobStore, Part, Shard, merge
+from ultrathink_store.manifest import Compression
+from ultrathink_store.packing import ratio_of
 
 from .planners import window
 
@@ -54,9 +56,17 @@ class Writer(StorageWriter):
     """One checkpoint on its way: a shard a rank, then `commit` on rank 0 with what all of them wrote."""
 
     def __init__(
-        self, store: JobStore, epoch: int, step: int, rank: int, commit: Callable[[list[Shard]], None]
+        self,
+        store: JobStore,
+        epoch: int,
+        step: int,
+        rank: int,
+        commit: Callable[[list[Shard]], None],
+        *,
+        packed: bool = False,
     ) -> None:
         self.store, self.epoch, self.step, self.rank, self.commit = store, epoch, step, rank, commit
+        self.packed = packed
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
         written: Future[list[WriteResult]] = Future()
@@ -76,7 +86,7 @@ class Writer(StorageWriter):
             parts.append(
                 Part(item.index.fqn, dtype, tuple(data.size), tuple(data.chunk.offsets), tuple(data.chunk.sizes))
             )
-        with self.store.shard_writer(self.epoch, self.step, self.rank, parts) as out:
+        with self.store.shard_writer(self.epoch, self.step, self.rank, parts, packed=self.packed) as out:
             for item in plan.items:
                 box = planner.resolve_data(item)
                 out.write(memoryview(box.contiguous().flatten().view(torch.uint8).numpy()))
@@ -167,7 +177,11 @@ class Reader(StorageReader):
         return False  # made by hand, never found by name
 
 
-def manifest_parts(shards: list[Shard]) -> dict[str, Any]:
-    """`files` and `tensors` of the manifest."""
+def manifest_parts(shards: list[Shard], *, packed: bool) -> dict[str, Any]:
+    """`files` and `tensors` of the manifest, and what packing brought."""
     files, tensors = merge(shards)
-    return {"files": files, "tensors": tensors}
+    found: dict[str, Any] = {"files": files, "tensors": tensors}
+    if packed:
+        pieces = [piece for entry in tensors.values() for piece in entry.pieces]
+        found["compression"] = Compression(ratio=round(ratio_of(pieces), 4))
+    return found
