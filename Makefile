@@ -19,7 +19,7 @@ $(READY): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.platform != "linux" and "UltraThink trains on Linux; elsewhere use a container")'
 	test -x $(RUN)/pip || $(PYTHON) -m venv --clear $(VENV)
 	$(RUN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
-	$(RUN)/uv pip install --compile-bytecode --python $(RUN)/python --require-hashes -r requirements/dev.txt
+	$(RUN)/uv pip install --compile-bytecode --python $(RUN)/python --require-hashes --build-constraints requirements/dev.txt -r requirements/dev.txt
 	$(RUN)/uv pip install --quiet --python $(RUN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
