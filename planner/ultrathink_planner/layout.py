@@ -73,19 +73,19 @@ def rank_memory(
     return tuple(memory)
 
 
-def zero_memory(shape: ModelShape, mesh: Mesh, zero_stage: int) -> RankMemory:
-    """Bytes of a rank under DeepSpeed's ZeRO in fp32, but for the few that round its flat buffers up: it keeps
+def zero_memory(shape: ModelShape, mesh: Mesh, zero_stage: int, precision: str) -> RankMemory:
+    """Bytes of a rank under DeepSpeed's ZeRO, but for the few that round its flat buffers up: it keeps
     parameters twice, once to compute with and once to update."""
     every = [p.count for p in parameters(shape)]
     whole, share = sum(every), sum(-(-count // mesh.data) for count in every)
-    elements = MemoryBytes(
-        parameters=share + (share if zero_stage == WHOLE else whole),
-        gradients=whole if zero_stage == 1 else share,
-        optimizer=ADAMW_MOMENTS * share,
+    kept = BYTES[precision]
+    computed = 2 if precision == "bf16" else kept
+    sizes = MemoryBytes(
+        parameters=kept * share + computed * (share if zero_stage == WHOLE else whole),
+        gradients=kept * (whole if zero_stage == 1 else share),
+        optimizer=kept * ADAMW_MOMENTS * share,
     )
-    size = BYTES["fp32"]
-    sizes = {name: size * count for name, count in elements.dump().items()}
-    return RankMemory(stage=0, memory_bytes=MemoryBytes.model_validate(sizes))
+    return RankMemory(stage=0, memory_bytes=sizes)
 
 
 def checkpoint_bytes(shape: ModelShape, precision: str, optimizer: str) -> int:

@@ -118,7 +118,7 @@ def _rank_memory(
 ) -> tuple[RankMemory, ...]:
     stage = _zero_stage(training)
     if stage is not None:
-        return (zero_memory(shape, mesh, stage),)
+        return (zero_memory(shape, mesh, stage, training.precision),)
     return rank_memory(shape, mesh, cut, training.precision, training.optimizer.name)
 
 

@@ -40,6 +40,18 @@ def test_the_first_step_is_the_same_as_one_process_of_torch_makes(model: str, st
     assert float32_difference(LAYOUTS["data 2"], model=model, **zero(stage)) <= FLOAT32_TOLERANCE
 
 
+@pytest.mark.parametrize("stage", [2, 3])
+def test_in_bf16_both_engines_compute_alike_and_keep_fp32(stage: int, tmp_path: Path) -> None:
+    losses = []
+    for engine in (TORCH, zero(stage)):
+        place = tmp_path / engine["engine"]
+        losses.append(list(attempt(planned(engine | {"precision": "bf16"}, moe=None), place, 1).losses.values()))
+    # A rounding that falls the other way after an update is all that may differ.
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    save_as_restored(planned(zero(stage) | {"precision": "bf16"}, moe=None), tmp_path / "torch", tmp_path / "there")
+    assert read_whole(tmp_path / "there", STEPS) == read_whole(tmp_path / "torch", STEPS)
+
+
 def test_a_number_of_ranks_that_divides_nothing_makes_no_difference() -> None:
     """Three ranks, whose parts of almost all parameters are of different lengths."""
     training = {"globalBatchTokens": 48, "microBatchSequences": 1, "precision": "fp32"}

@@ -35,10 +35,15 @@ ENGINE: tuple[Rule, ...] = (
         code="UTK0182",
         at="spec",
         field="spec.training.precision",
-        cel=f"{_TORCH} || self.training.precision == 'fp32'",
-        holds=lambda spec: spec.training.engine != "deepspeed" or spec.training.precision == "fp32",
-        message="the engine deepspeed computes in fp32 only",
-        fix="set training.precision: fp32, or training.engine: torch",
+        cel=f"{_TORCH} || self.training.precision == 'fp32' || (self.training.precision == 'bf16' && "
+        "(!has(self.training.zero) || self.training.zero.stage > 1))",
+        holds=lambda spec: (
+            spec.training.engine != "deepspeed"
+            or spec.training.precision == "fp32"
+            or (spec.training.precision == "bf16" and (spec.training.zero is None or spec.training.zero.stage > 1))
+        ),
+        message="the engine deepspeed computes in fp32, and from stage 2 of ZeRO on in bf16",
+        fix="set training.precision: fp32, bf16 with training.zero.stage 2 or 3, or training.engine: torch",
     ),
     Rule(
         code="UTK0183",

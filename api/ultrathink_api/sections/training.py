@@ -116,8 +116,8 @@ class TrainingSpec(Section):
         default="fp32",
     )
     engine: Engine = setting(
-        "What trains: torch (all axes of parallelism) or deepspeed (ZeRO on the data axis, AdamW, fp32). A job moves "
-        "from one to the other at a checkpoint. Default: torch.",
+        "What trains: torch (all axes of parallelism) or deepspeed (ZeRO on the data axis, AdamW, fp32 or bf16). A "
+        "job moves from one to the other at a checkpoint. Default: torch.",
         effect="restart",
         default="torch",
     )

@@ -48,7 +48,7 @@ def test_what_deepspeed_cannot_do_is_refused_all_at_once() -> None:
         parallelism={"tensor": 2},
         training__engine="deepspeed",
         training__optimizer={"name": "lion"},
-        training__precision="bf16",
+        training__precision="fp16",
     ) == [
         ("UTK0180", "spec.training.engine"),
         ("UTK0181", "spec.training.optimizer.name"),

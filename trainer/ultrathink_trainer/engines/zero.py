@@ -7,6 +7,7 @@ parameter name, cut on the first dimension as FSDP2 cuts it, so that checkpoints
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -41,12 +42,16 @@ class Zero:
         self.updates, self.divides = 0, plan.mesh.data
         self.model = whole_model(plan, world)
         self.parameters = dict(self.model.named_parameters())
+        half = plan.precision == "bf16"
+        first = {name: rows_of(p.detach(), self.mesh) for name, p in self.parameters.items()} if half else {}
         self.engine = begin(self.model, self._adamw(), plan, world)
         self.zero: Any = self.engine.optimizer
         self.flat: list[torch.Tensor] = (
             self.zero.fp32_partitioned_groups_flat if self.stage == WHOLE else self.zero.single_partition_of_fp32_groups
         )
         self._make_moments()
+        if half:  # what it updates was copied from what it computes with, already rounded
+            self.take(first)
         self.batches = Scaled(self.engine, plan.batch.micro_rows, self.divides)
 
     def _adamw(self) -> torch.optim.Optimizer:
@@ -118,13 +123,14 @@ class Zero:
                 found[f"optimizer.{name}.{moment}"] = rows_of(whole, self.mesh)
         return found
 
-    def take(self, tensors: dict[str, torch.Tensor]) -> None:
+    def take(self, tensors: Mapping[str, torch.Tensor]) -> None:
         if self.stage == WHOLE and self.zero.persistent_parameters:
             self.zero.persistent_parameters[0].partition(self.zero.persistent_parameters)
         for name, parameter in self.parameters.items():
             self._set(parameter, tensors[name], None)
             for moment in MOMENTS:
-                self._set(parameter, tensors[f"optimizer.{name}.{moment}"], moment)
+                if (kept := f"optimizer.{name}.{moment}") in tensors:
+                    self._set(parameter, tensors[kept], moment)
         if self.stage != WHOLE:
             self.zero.update_lp_params()
             return
@@ -215,6 +221,10 @@ def begin(model: Transformer, adamw: torch.optim.Optimizer, plan: Plan, world: W
             "gradient_accumulation_steps": plan.batch.microbatches,
             "gradient_clipping": 0.0,  # ours: the norm also says whether the step counts
             "steps_per_print": NEVER,
+            # Whatever is computed in, gradients are summed and kept as parameters are.
+            "bf16": {"enabled": plan.precision == "bf16"},
+            "data_types": {"grad_accum_dtype": "fp32"},
+            "communication_data_type": "fp32",
             "zero_optimization": {"stage": plan.zero_stage, "reduce_bucket_size": min(size, LARGEST_BUCKET)},
         },
     )
