@@ -35,6 +35,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* Call with (dict "root" $ "image" one of .Values.images). */}}
 {{- define "ultrathink.image" -}}
+{{- if and .root.Values.images.requireDigest (not .image.digest) -}}
+{{ fail (printf "images.requireDigest is true, so %s needs a digest; fix: --set images.NAME.digest=sha256:... with what `make images` printed or the registry shows" .image.repository) }}
+{{- end -}}
 {{- with .root.Values.images.registry }}{{ trimSuffix "/" . }}/{{ end -}}
 {{ .image.repository }}
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .root.Chart.AppVersion }}{{ end -}}
