@@ -1,7 +1,7 @@
 """(a) to (e): a job trains on a real cluster, loses each of its parts in turn, and ends where it would have ended."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from e2e.house import DEPLOYMENT, JOBS, SYSTEM, House
@@ -9,6 +9,7 @@ from e2e.jobs import END_S, START_S, Job, quickstart
 from e2e.kubernetes import Kubernetes
 from e2e.waiting import say, wait_for
 
+Keep = Callable[[Mapping[str, float]], None]
 STEPS = 200
 RECOVERY_S = 300.0
 OUTAGE_S = 60.0
@@ -42,27 +43,38 @@ def test_a_the_example_succeeds_and_leaves_a_verified_checkpoint(undisturbed: Jo
     assert STEPS in [item["step"] for item in verification["items"]]
 
 
-def test_b_a_lost_worker_costs_only_time(house: House, undisturbed: Job) -> None:
+@pytest.mark.fault("F37")
+def test_b_a_lost_worker_costs_only_time(house: House, undisturbed: Job, recovery: Keep) -> None:
     with Job(house, "lost-worker") as job:
         job.apply(quickstart("lost-worker"))
         job.wait_for_checkpoint(SAVED, START_S)
         saved = job.last_checkpoint()
         force = ("--grace-period=0", "--force")
         house.kubernetes.kubectl("delete", "pod", job.pod("worker", 1), "-n", JOBS, "--wait=false", *force)
-        assert_it_went_on_and_ended_alike(job, saved, undisturbed)
+        assert_it_went_on_and_ended_alike(job, saved, undisturbed, recovery)
 
 
-def test_c_a_lost_head_costs_only_time(house: House, undisturbed: Job) -> None:
+@pytest.mark.fault("F42")
+def test_c_a_lost_head_costs_only_time(house: House, undisturbed: Job, recovery: Keep) -> None:
     with Job(house, "lost-head") as job:
         job.apply(quickstart("lost-head"))
         job.wait_for_checkpoint(SAVED, START_S)
         saved = job.last_checkpoint()
         house.kubernetes.kubectl("delete", "pod", job.pod("head"), "-n", JOBS, "--wait=false")
-        assert_it_went_on_and_ended_alike(job, saved, undisturbed)
+        assert_it_went_on_and_ended_alike(job, saved, undisturbed, recovery)
 
 
-def assert_it_went_on_and_ended_alike(job: Job, saved: int, undisturbed: Job) -> None:
+def seconds_to_next_step(job: Job) -> float:
+    """From now, when a pod was just deleted, to the first step of another attempt, as its log tells it."""
+    began = time.monotonic()
+    told = lambda: any(event["attempt"] > 1 for event in job.events("step"))  # noqa: E731
+    wait_for("a step of another attempt", told, RECOVERY_S, job.brief)
+    return time.monotonic() - began
+
+
+def assert_it_went_on_and_ended_alike(job: Job, saved: int, undisturbed: Job, recovery: Keep) -> None:
     assert job.last_step() < STEPS, "it was not hit in mid-training"
+    recovery({"firstStep": seconds_to_next_step(job)})
     status = job.wait_for_end(RECOVERY_S + END_S)
     assert status["phase"] == "Succeeded", status
     attempts = job.events("attempt")

@@ -32,6 +32,7 @@ def of_calls(calls: Iterable[Any]) -> list[str]:
     """What the operator's own requests show: a write that changed nothing, a flood."""
     made = list(calls)
     found = [f"I6: {call} changed nothing: {json.dumps(call.body)[:300]}" for call in made if _changed_nothing(call)]
+    found += _before_intent(made)
     times = [call.at for call in made if call.plural != "leases" and not call.watches]
     most = int(RATE * WINDOW_S)
     found += [
@@ -40,6 +41,20 @@ def of_calls(calls: Iterable[Any]) -> list[str]:
         if late - early < WINDOW_S
     ][:1]
     return found
+
+
+def _before_intent(calls: Iterable[Any]) -> Iterable[str]:
+    """The number of a cluster is written before any of its objects is made, so that a late one is known as such."""
+    intended: dict[str, int] = {}
+    for call in calls:
+        meta = (call.body or {}).get("metadata") or {}
+        if call.method == "PATCH" and call.plural == "ultrathinkjobs" and call.subresource == "status":
+            number = ((call.body or {}).get("status", {}).get("cluster") or {}).get("number", 0)
+            intended[meta["uid"]] = max(number, intended.get(meta["uid"], 0))
+        elif call.method == "POST" and CLUSTER in meta.get("labels", {}):
+            labels = meta["labels"]
+            if int(labels[CLUSTER]) > intended.get(labels[JOB_UID], 0):
+                yield f"I1: {call} came before the status named cluster {labels[CLUSTER]}"
 
 
 def of_log(text: str, forbidden: Sequence[str]) -> list[str]:
