@@ -57,8 +57,7 @@ def share_of(one: SetView, sets: list[SetView]) -> int:
 def _placed(seen: Observed, now: float) -> dict[str, ClusterStatus]:
     """The moment from which the first step is waited for, kept however often pods are replaced."""
     cluster = seen.job.status.cluster
-    if cluster is None:
-        return {}
+    assert cluster is not None, "pods belong to a cluster whose number is written"
     first = cluster.placed_at or timestamp(now)
     return {"cluster": cluster.model_copy(update={"placed_at": first, "releases": 0, "tried_at": None})}
 
