@@ -136,6 +136,7 @@ CODES: dict[str, Code] = {
         Code("UTK0225", "FamilyCannotExpress", "No family can say what this model is"),
         Code("UTK0226", "ModelFilesUnfit", "The folder holds no model in Hugging Face's layout"),
         Code("UTK0227", "ModelFolderOnCluster", "A cluster cannot read a model from a folder"),
+        Code("UTK0229", "CurriculumUnfit", "A stage of the curriculum does not fit the mixture"),
         Code("UTK0228", "ModelFolderChanged", "The folder holds another model than when the job was planned"),
         Code("UTK0301", "StoreLibraryMissing", "The library for this kind of store is not installed"),
         Code("UTK0302", "BucketMissing", "The bucket or folder does not exist"),

@@ -90,6 +90,13 @@ class DataSource(Section):
     weight: int = Field(default=1, description="Its share of the rows, of the sum of all weights.")
 
 
+class DataStage(Section):
+    """Other weights of the data sets from a row on."""
+
+    first_row: int = Field(description="The first row that is read by them.")
+    weights: tuple[int, ...] = Field(description="One for each data set.")
+
+
 class Plan(Section):
     """Everything a rank needs to know, and everything a person asks before a run."""
 
@@ -118,4 +125,7 @@ class Plan(Section):
     per_rank: tuple[RankMemory, ...] = Field(description="Bytes, a stage each.")
     checkpoint: CheckpointPlan = Field(description="When checkpoints are made.")
     data: tuple[DataSource, ...] = Field(description="Where tokens come from.")
+    curriculum: tuple[DataStage, ...] | None = Field(
+        default=None, description="Other weights of them from a row on, in rising order."
+    )
     digest: str = Field(default="", description="Fingerprint of all the above.")

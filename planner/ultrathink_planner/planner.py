@@ -9,7 +9,17 @@ from ultrathink_api.rules.engine import ENGINE
 from ultrathink_api.sections.training import ScheduleSpec, TrainingSpec, ZeroSpec
 from ultrathink_planner.layout import checkpoint_bytes, rank_memory, stages, zero_memory
 from ultrathink_planner.parameters import parameters
-from ultrathink_planner.plan import Batch, CheckpointPlan, DataSource, Mesh, Parameters, Plan, RankMemory, Stage
+from ultrathink_planner.plan import (
+    Batch,
+    CheckpointPlan,
+    DataSource,
+    DataStage,
+    Mesh,
+    Parameters,
+    Plan,
+    RankMemory,
+    Stage,
+)
 from ultrathink_planner.presets import Preset
 from ultrathink_planner.resolve import Given, preset_of, resolve
 from ultrathink_planner.shape import ModelShape, MoEShape
@@ -95,6 +105,7 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
             grace_seconds=spec.checkpoint.grace_seconds,
         ),
         data=tuple(DataSource(uri=uri, weight=weight) for uri, weight in _sources(spec)),
+        curriculum=_curriculum(spec, batch) or None,
     )
 
 
@@ -102,6 +113,12 @@ def _sources(spec: JobSpec) -> list[tuple[str, int]]:
     if spec.data.uri is not None:
         return [(spec.data.uri, 1)]
     return [(source.uri, source.weight) for source in spec.data.mixture]
+
+
+def _curriculum(spec: JobSpec, batch: Batch) -> tuple[DataStage, ...]:
+    """A stage is of rows, so that which row comes when does not ask which step reads it."""
+    stages = sorted(spec.data.curriculum, key=lambda stage: stage.from_step)
+    return tuple(DataStage(first_row=(stage.from_step - 1) * batch.rows, weights=stage.weights) for stage in stages)
 
 
 def _digest(value: Plan) -> str:

@@ -34,6 +34,7 @@ def train(run: Run) -> Finish:
         length=plan.batch.sequence_length,
         vocabulary=plan.model.vocabulary,
         access=run.access,
+        curriculum=plan.curriculum,
     )
     loader = Loader(source, plan.batch.rows, rank=world.at("data"), ranks=world.size("data"))
     feed = Feed(loader, run.clock)

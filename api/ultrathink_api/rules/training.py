@@ -3,11 +3,16 @@
 import re
 
 from ultrathink_api.rules.statement import Rule, divides
+from ultrathink_api.sections.data import MOST_WEIGHT
 
 SHARDS_URI = "^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=-]+)*/?|file://(/[A-Za-z0-9_. =~+-]+)+/?)$"
 DATA_URI = f"^builtin://stories$|{SHARDS_URI}"
 CLIMBS = "(^|/)\\.\\.?(/|$)"
 _CLIMBS_IN_CEL = CLIMBS.replace(chr(92), chr(92) * 2)
+
+
+def _are_weights(weights: tuple[int, ...]) -> bool:
+    return all(0 <= weight <= MOST_WEIGHT for weight in weights) and any(weights)
 
 
 def _is_place(uri: str, pattern: str) -> bool:
@@ -51,6 +56,22 @@ TRAINING: tuple[Rule, ...] = (
         holds=lambda data: len({source.uri for source in data.mixture}) == len(data.mixture),
         message="a mixture names the same data twice",
         fix="name it once, with the sum of both weights",
+    ),
+    Rule(
+        code="UTK0229",
+        at="spec.data",
+        field="spec.data.curriculum",
+        cel="!has(self.curriculum) || self.curriculum.all(s, "
+        "(has(self.mixture) ? self.mixture.size() : 0) == s.weights.size() && "
+        f"s.weights.all(w, w >= 0 && w <= {MOST_WEIGHT}) && s.weights.exists(w, w > 0) && "
+        "self.curriculum.exists_one(o, o.fromStep == s.fromStep))",
+        holds=lambda data: (
+            all(len(stage.weights) == len(data.mixture) and _are_weights(stage.weights) for stage in data.curriculum)
+            and len({stage.from_step for stage in data.curriculum}) == len(data.curriculum)
+        ),
+        message="a stage of the curriculum has a weight for each data set of the mixture, and a step of its own",
+        fix=f"give each stage as many weights from 0 to {MOST_WEIGHT} as mixture has data sets, not all 0, and another "
+        "fromStep",
     ),
     Rule(
         code="UTK0110",

@@ -1,9 +1,11 @@
 """spec.data: what the model reads."""
 
 from ultrathink_api.base import Section, setting
+from ultrathink_api.sections.training import MAX_STEPS
 
 MOST_SOURCES = 32
 MOST_WEIGHT = 1_000
+MOST_STAGES = 16
 
 
 class MixtureSource(Section):
@@ -25,6 +27,25 @@ class MixtureSource(Section):
     )
 
 
+class CurriculumStage(Section):
+    """Other weights of the mixture from a step on."""
+
+    from_step: int = setting(
+        "The first optimizer step that reads by these weights, another one for each stage. No default.",
+        effect="immutable",
+        default=...,
+        ge=2,
+        le=MAX_STEPS,
+    )
+    weights: tuple[int, ...] = setting(
+        "A weight for each data set of the mixture, in its order; 0 leaves one out, not all. No default.",
+        effect="immutable",
+        default=...,
+        min_length=1,
+        max_length=MOST_SOURCES,
+    )
+
+
 class DataSpec(Section):
     """What the model reads."""
 
@@ -40,6 +61,12 @@ class DataSpec(Section):
         effect="immutable",
         default=(),
         max_length=MOST_SOURCES,
+    )
+    curriculum: tuple[CurriculumStage, ...] = setting(
+        "Other weights of the mixture from given steps on. Rows of each data set go on where they were. Default: none.",
+        effect="immutable",
+        default=(),
+        max_length=MOST_STAGES,
     )
     sequence_length: int | None = setting(
         "Tokens in a row. Default: the preset's. Memory of activations grows with it.",

@@ -101,6 +101,17 @@ def test_only_what_is_said_about_checkpoints_counts() -> None:
     assert (most.auto, most.interval_steps, most.interval_seconds) == (True, None, 300.0)
 
 
+def test_a_stage_of_the_curriculum_begins_at_the_first_row_of_its_step() -> None:
+    mixture = [{"uri": "s3://corpora/a"}, {"uri": "s3://corpora/b"}]
+    curriculum = [{"fromStep": 30, "weights": [0, 1]}, {"fromStep": 11, "weights": [1, 3]}]
+    made = planned(data={"mixture": mixture, "curriculum": curriculum})
+    assert made.curriculum is not None
+    assert [(stage.first_row, stage.weights) for stage in made.curriculum] == [
+        (10 * made.batch.rows, (1, 3)),
+        (29 * made.batch.rows, (0, 1)),
+    ]
+
+
 ROWS_OF_66 = {"data__sequenceLength": 66, "training__globalBatchTokens": 660}
 
 

@@ -6,6 +6,7 @@ store is asked for long pieces and a cache of fixed size is enough, whatever the
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -107,3 +108,34 @@ class Quotas:
         turn, place = divmod(index, len(self.pattern))
         domain = self.pattern[place]
         return domain, turn * self.weights[domain] + self.before[place]
+
+    def given(self, rows: int) -> tuple[int, ...]:
+        """How many of the first `rows` rows come from each domain."""
+        turns, places = divmod(rows, len(self.pattern))
+        return tuple(turns * weight + self.pattern[:places].count(domain) for domain, weight in enumerate(self.weights))
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Quotas that change at given rows; each domain goes on where it was."""
+
+    starts: tuple[int, ...]
+    stages: tuple[Quotas, ...]
+    given: tuple[tuple[int, ...], ...]
+    """Rows of each domain before each stage."""
+
+    @classmethod
+    def of(cls, weights: Sequence[int], changes: Sequence[tuple[int, Sequence[int]]] = ()) -> "Curriculum":
+        """`changes` are (first row, weights), in rising order."""
+        starts = (0, *(first for first, _ in changes))
+        stages = (Quotas.of(weights), *(Quotas.of(other) for _, other in changes))
+        given = [(0,) * len(weights)]
+        for stage, start, end in zip(stages, starts, starts[1:], strict=False):
+            given.append(tuple(a + b for a, b in zip(given[-1], stage.given(end - start), strict=True)))
+        return cls(starts, stages, tuple(given))
+
+    def at(self, index: int) -> tuple[int, int]:
+        """(domain, index within the domain) of row `index`."""
+        number = bisect_right(self.starts, index) - 1
+        domain, at = self.stages[number].at(index - self.starts[number])
+        return domain, self.given[number][domain] + at

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ultrathink_api.errors import Refused
-from ultrathink_planner.plan import DataSource
+from ultrathink_planner.plan import DataSource, DataStage
 
 from . import stories
 from .rows import Source
@@ -21,7 +21,13 @@ def default_access() -> Access:
 
 
 def open_source(
-    sources: Sequence[DataSource], *, seed: int, length: int, vocabulary: int, access: Access | None = None
+    sources: Sequence[DataSource],
+    *,
+    seed: int,
+    length: int,
+    vocabulary: int,
+    access: Access | None = None,
+    curriculum: Sequence[DataStage] | None = None,
 ) -> Source:
     """The rows that a job reads."""
     parts = [Part(source.uri, source.weight, _field(sources, number)) for number, source in enumerate(sources)]
@@ -31,7 +37,8 @@ def open_source(
     else:
         for part in parts:
             _refuse_unknown(part)
-        source = TokenRows(parts, seed=seed, length=length, access=access or default_access())
+        changes = [(stage.first_row, stage.weights) for stage in curriculum or ()]
+        source = TokenRows(parts, seed=seed, length=length, access=access or default_access(), changes=changes)
     refuse_small_vocabulary(parts, source.vocabulary, vocabulary)
     return source
 

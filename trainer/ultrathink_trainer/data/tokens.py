@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy
 
@@ -17,7 +18,7 @@ from ultrathink_store.backend import Missing
 from . import index as indexes
 from .blocks import Blocks, CachedBlocks, LocalBlocks, Shard
 from .index import HELD_OUT, TRAIN, Index
-from .order import Quotas, Shuffle
+from .order import Curriculum, Shuffle
 from .refusals import about_data, no_index, other_tokenizer, too_few_ids, too_small, unfit_shard
 from .shards import BLOCK_BYTES, HEADER_BYTES, Unfit, parse_header
 
@@ -104,28 +105,39 @@ class TokenRows:
 
     entropy: float | None = None
 
-    def __init__(self, parts: Sequence[Part], *, seed: int, length: int, access: Access) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        *,
+        seed: int,
+        length: int,
+        access: Access,
+        changes: Sequence[tuple[int, Sequence[int]]] = (),
+    ) -> None:
         self.length = length
         opened = [DataSet(part, access) for part in parts]
         _refuse_two_tokenizers(opened)
         self.vocabulary = opened[0].index.vocabulary
-        self._quotas = Quotas.of([part.weight for part in parts])
+        weights = [part.weight for part in parts]
+        self._order = Curriculum.of(weights, changes)
+        self._held_out_order = Curriculum.of(weights)  # always the same rows, whatever is trained
         self._train = [one.ordered(TRAIN, seed, length) for one in opened]
         self._held_out = [one.ordered(HELD_OUT, HELD_OUT_SEED, length) for one in opened]
-        said = [FORMAT, seed, length, [[one.index.digest, one.part.weight] for one in opened]]
+        said: list[Any] = [FORMAT, seed, length, [[one.index.digest, one.part.weight] for one in opened]]
+        said += [[first, *other] for first, other in changes]
         self.fingerprint = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
         self._uris = [part.uri for part in parts]
 
     def rows(self, indices: Sequence[int]) -> Rows:
         """Training rows: B x (length + 1)."""
-        return self._read(self._train, indices)
+        return self._read(self._train, self._order, indices)
 
     def held_out_rows(self, indices: Sequence[int]) -> Rows:
         """Held-out rows: B x (length + 1); they begin again where there are no more."""
-        return self._read(self._held_out, indices)
+        return self._read(self._held_out, self._held_out_order, indices)
 
-    def _read(self, splits: Sequence[Ordered], indices: Sequence[int]) -> Rows:
-        places = [self._quotas.at(index) for index in indices]
+    def _read(self, splits: Sequence[Ordered], order: Curriculum, indices: Sequence[int]) -> Rows:
+        places = [order.at(index) for index in indices]
         spans = [(splits[domain].stretch, splits[domain].span(at)) for domain, at in places]
         for split in splits:
             if split.stretch.far:

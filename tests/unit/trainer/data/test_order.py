@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ultrathink_trainer.data.order import WINDOW_CHUNKS, Quotas, Shuffle, permuted
+from ultrathink_trainer.data.order import WINDOW_CHUNKS, Curriculum, Quotas, Shuffle, permuted
 
 SIZES = (1, 2, 3, 5, 16, 17, 100, 1_000)
 
@@ -64,3 +64,28 @@ def test_quotas_are_exact_and_each_domain_is_read_in_order(weights: list[int]) -
         seen[domain] += 1
         assert abs(seen[domain] - weights[domain] * (index + 1) / total) < len(weights), "no domain waits long"
     assert seen == [3 * weight for weight in weights]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.tuples(*[st.integers(0, 9)] * 3).filter(any)), max_size=4),
+    st.tuples(*[st.integers(1, 9)] * 3),
+)
+def test_a_curriculum_changes_shares_at_its_rows_and_each_domain_goes_on(
+    changes: list[tuple[int, tuple[int, ...]]], weights: tuple[int, ...]
+) -> None:
+    starts = [sum(length for length, _ in changes[: number + 1]) for number in range(len(changes))]
+    curriculum = Curriculum.of(weights, [(start, other) for start, (_, other) in zip(starts, changes, strict=True)])
+    seen = [0, 0, 0]
+    for first, last, asked in zip(
+        [0, *starts], [*starts, 400], [weights, *(other for _, other in changes)], strict=True
+    ):
+        before = list(seen)
+        for index in range(first, last):
+            domain, at = curriculum.at(index)
+            assert at == seen[domain]
+            seen[domain] += 1
+        for domain, weight in enumerate(asked):
+            share = weight * (last - first) / sum(asked)
+            assert abs(seen[domain] - before[domain] - share) < len(asked)
+            assert weight or seen[domain] == before[domain], "a weight of 0 leaves it out"

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ultrathink_api.errors import Refused
+from ultrathink_planner.plan import DataStage
 from ultrathink_trainer.data import tokens as module
 from ultrathink_trainer.data.loader import Cursor, Loader
 from ultrathink_trainer.data.rows import Source
@@ -53,6 +54,15 @@ def test_a_mixture_keeps_its_weights_exactly(tmp_path: Path) -> None:
     one, two = make(tmp_path / "one"), make(tmp_path / "two", first=3_000)
     rows = opened(one, two, weights=(7, 3)).rows(range(100))
     assert sum(row[0] < 3_000 for row in rows) == 70
+
+
+def test_a_curriculum_changes_what_is_trained_on_and_not_what_is_measured(tmp_path: Path) -> None:
+    one, two = make(tmp_path / "one"), make(tmp_path / "two", first=3_000)
+    plain, later = opened(one, two), opened(one, two, curriculum=[DataStage(first_row=50, weights=(0, 1))])
+    assert (later.rows(range(50)) == plain.rows(range(50))).all()
+    assert (later.rows(range(50, 80))[:, 0] >= 3_000).all()
+    assert (later.held_out_rows(range(80)) == plain.held_out_rows(range(80))).all()
+    assert later.fingerprint != plain.fingerprint
 
 
 def test_the_fingerprint_is_of_the_tokens_and_their_order_not_of_the_place(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """Small data sets in a folder, of tokens that tell where they came from."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
 
-from ultrathink_planner.plan import DataSource
+from ultrathink_planner.plan import DataSource, DataStage
 from ultrathink_store import open_store
 from ultrathink_trainer.data.index import Index, TokenizerEntry
 from ultrathink_trainer.data.rows import Source
@@ -43,8 +44,13 @@ def make(
 
 
 def opened(
-    *uris: str, seed: int = 0, length: int = 16, weights: tuple[int, ...] = (), vocabulary: int = 5_000
+    *uris: str,
+    seed: int = 0,
+    length: int = 16,
+    weights: tuple[int, ...] = (),
+    vocabulary: int = 5_000,
+    curriculum: Sequence[DataStage] = (),
 ) -> Source:
     weights = weights or (1,) * len(uris)
     sources = [DataSource(uri=uri, weight=weight) for uri, weight in zip(uris, weights, strict=True)]
-    return open_source(sources, seed=seed, length=length, vocabulary=vocabulary)
+    return open_source(sources, seed=seed, length=length, vocabulary=vocabulary, curriculum=curriculum)
