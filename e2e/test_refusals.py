@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from e2e.house import ELSEWHERE, JOBS, RELEASE, SYSTEM, House
 from e2e.jobs import Job, quickstart, utk
 from e2e.waiting import wait_for
@@ -15,6 +17,7 @@ def test_helm_test_finds_nothing_wrong(house: House) -> None:
     assert "WRONG" not in said and f"ok    the operator has its rights in {JOBS}" in said
 
 
+@pytest.mark.fault("F44")
 def test_f_an_invalid_job_is_refused_by_the_api_server_with_code_and_fix(house: House) -> None:
     invalid = quickstart("invalid", lambda spec: spec.update(parallelism={"data": 4}))
     answer = house.kubernetes.try_kubectl("apply", "-n", JOBS, "-f", "-", stdin=invalid)

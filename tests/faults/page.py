@@ -1,7 +1,8 @@
 """Writes docs/robustness.md from the reports of real runs: a fault without a test says so there."""
 
+import ast
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,34 @@ def verdict(records: Sequence[Record]) -> str:
     return "fail" if "fail" in results else "pass" if results == {"pass"} else "none"
 
 
-def row(name: str, records: Sequence[Record]) -> str:
+def waiting(root: Path = ROOT) -> dict[str, list[str]]:
+    """Fault -> tests that bear its mark, as the source says it: a test that no report knows has not been run."""
+    found: dict[str, list[str]] = {}
+    for file in sorted((*root.glob("tests/**/test_*.py"), *root.glob("e2e/test_*.py"))):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for name in marks_of(node):
+                    found.setdefault(name, []).append(node.name)
+    return found
+
+
+def marks_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    """The faults that its decorators name."""
+    for mark in function.decorator_list:
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.fault":
+            yield from (str(word.value) for word in mark.args if isinstance(word, ast.Constant))
+
+
+def told(functions: Sequence[str], not_run: Sequence[str]) -> str:
+    """The tests of a row: those that were run, or what there is instead."""
+    if functions:
+        return "<br>".join(f"`{function}`" for function in functions)
+    return f"not run yet: {'<br>'.join(f'`{name}`' for name in not_run)}" if not_run else "no test yet"
+
+
+def row(name: str, records: Sequence[Record], not_run: Sequence[str] = ()) -> str:
     """One line of the table."""
-    tests = (
-        "<br>".join(f"`{record['test'].partition('::')[2] or record['test']}`" for record in records) or "no test yet"
-    )
+    tests = told([record["test"].partition("::")[2] or record["test"] for record in records], not_run)
     commits = ", ".join(dict.fromkeys(record["commit"] for record in records)) or "-"
     slowest = {
         stage: max((record["times"][stage] for record in records if stage in record["times"]), default=None)
@@ -76,10 +100,12 @@ def chaos(records: Sequence[Record]) -> str:
     return CHAOS_HEAD + "\n".join(lines or ["| none yet | 0 | 0 | 0 |"]) + "\n"
 
 
-def page(records: Sequence[Record], disturbed: Sequence[Record] = ()) -> str:
+def page(
+    records: Sequence[Record], disturbed: Sequence[Record] = (), not_run: Mapping[str, Sequence[str]] | None = None
+) -> str:
     """The whole file."""
     by_fault = newest(records)
-    rows = [row(name, by_fault.get(name, [])) for name in FAULTS]
+    rows = [row(name, by_fault.get(name, []), (not_run or {}).get(name, ())) for name in FAULTS]
     passed = sum("| pass |" in line for line in rows)
     return f"{HEAD}{chr(10).join(rows)}\n\n{passed} of {len(FAULTS)} pass.\n{chaos(disturbed)}"
 
@@ -87,7 +113,7 @@ def page(records: Sequence[Record], disturbed: Sequence[Record] = ()) -> str:
 def main(arguments: Sequence[str]) -> int:
     """`python -m faults.page [REPORT]`."""
     report = Path(arguments[0]) if arguments else ROOT / REPORT
-    (ROOT / PAGE).write_text(page(read(report), read(ROOT / CHAOS)))
+    (ROOT / PAGE).write_text(page(read(report), read(ROOT / CHAOS), waiting()))
     print(f"{PAGE} from {report}")
     return 0
 

@@ -6,7 +6,7 @@ import pytest
 
 from faults import security
 from faults.matrix import FAULTS
-from faults.page import page
+from faults.page import page, waiting
 from faults.plugin import read
 
 pytest_plugins = ("pytester",)
@@ -99,3 +99,16 @@ def test_a_run_leaves_records_of_marked_tests_and_goes_on_where_it_was_unless_th
         (["F38"], "fail", {}),
     ]
     pytester.runpytest_subprocess(*options).assert_outcomes(**again)
+
+
+def test_a_test_that_was_never_run_is_no_fault_without_a_test(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_x.py").write_text(
+        'import pytest\n@pytest.mark.fault("F37", "N04")\ndef test_kill(): ...\ndef test_other(): ...\n'
+    )
+    not_run = waiting(tmp_path)
+    assert not_run == {"F37": ["test_kill"], "N04": ["test_kill"]}
+    found = rows(page([], (), not_run))
+    assert found["F37"][2:4] == ["not run yet: `test_kill`", "none"] and found["F38"][2] == "no test yet"
+    assert "| not run yet: `test_kill` | none | - |" in security.page([], not_run)
+    assert rows(page([{**KILLED, "result": "pass"}], (), not_run))["F37"][2:4] == ["`test_kill`", "pass"]
