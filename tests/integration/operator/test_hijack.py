@@ -34,7 +34,6 @@ HIJACK = {
         "mine": "1",
     },
 }
-OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": "0b5f3c1e-9a51-4c1e-8f7e-0d9b6f6f2a11"}
 FINALIZER = "example.com/mine"
 
 
@@ -79,10 +78,12 @@ def all_for(place: Place, uid: str) -> list[dict[str, Any]]:
 def test_labels_annotations_owners_and_finalizers_of_a_job_stay_its_own(
     place: Place, operator: OperatorProcess
 ) -> None:
+    theirs = place.core.create_namespaced_config_map(place.namespace, {"metadata": {"name": "theirs"}})
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": theirs.metadata.uid}
     body = {
         "apiVersion": "ultrathink.io/v1alpha1",
         "kind": "UltraThinkJob",
-        "metadata": {"name": "hijack", **HIJACK, "ownerReferences": [OWNER], "finalizers": [FINALIZER]},
+        "metadata": {"name": "hijack", **HIJACK, "ownerReferences": [owner], "finalizers": [FINALIZER]},
         "spec": QUICKSTART,
     }
     uid = place._custom("create", body=body)["metadata"]["uid"]
@@ -95,7 +96,7 @@ def test_labels_annotations_owners_and_finalizers_of_a_job_stay_its_own(
         for word in ("unconfined", "istio", "forged", "somebody-elses", '"999"'):
             assert word not in texts, metadata
         assert not metadata.get("finalizers")
-        assert OWNER["uid"] not in [owner["uid"] for owner in metadata["ownerReferences"]]
+        assert theirs.metadata.uid not in [one["uid"] for one in metadata["ownerReferences"]]
     (policy,) = [one for one in objects if "policyTypes" in one.get("spec", {})]
     assert policy["spec"]["podSelector"]["matchLabels"][names.JOB_UID_LABEL] == uid
     assert_metrics_hold_nothing_of_it(operator.get(operator.metrics_port, "/metrics")[1])
