@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-
 from e2e.house import ELSEWHERE, JOBS, RELEASE, SYSTEM, House
 from e2e.jobs import Job, quickstart, utk
 from e2e.waiting import wait_for
