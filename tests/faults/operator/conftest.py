@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import yaml
 from faults.operator.parts.sweep import Golden, record
 
 CRDS = Path(__file__).parents[3] / "manifests" / "crds.yaml"
-SERVED_S = 60.0
 
 
 @pytest.fixture(scope="session")
@@ -30,22 +28,10 @@ def plane() -> Iterator[Any]:
 
 
 def _install_crds(plane: Any) -> None:
-    from kubernetes import client
-    from kubernetes.client.exceptions import ApiException
+    from testbed.crds import install
 
     with plane.api_client() as admin:
-        extensions, custom = client.ApiextensionsV1Api(admin), client.CustomObjectsApi(admin)
-        for crd in yaml.safe_load_all(CRDS.read_text()):
-            extensions.create_custom_resource_definition(crd)
-        end = time.monotonic() + SERVED_S
-        for plural in ("ultrathinkjobs", "ultrathinkruntimes"):
-            while True:
-                try:
-                    custom.list_cluster_custom_object("ultrathink.io", "v1alpha1", plural)
-                    break
-                except ApiException:
-                    assert time.monotonic() < end, f"{plural} are not served"
-                    time.sleep(0.1)
+        install(admin, list(yaml.safe_load_all(CRDS.read_text())))
 
 
 @pytest.fixture(scope="session")

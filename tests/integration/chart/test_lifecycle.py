@@ -78,7 +78,15 @@ def running(control_plane_with_controllers: "ControlPlane", run: Run, home: str,
     run("kubectl", "create", "-n", home, "-f", "-", stdin=yaml.safe_dump({**job, "spec": QUICKSTART}))
     with OperatorProcess(tmp_path, home, kubeconfig, ULTRATHINK_WATCH_NAMESPACES=home) as operator:
         operator.wait_ready()
-        eventually(lambda: len(things(run, home, "pods")) == PODS, says=operator.said)
+        eventually(
+            lambda: len(things(run, home, "pods")) == PODS,
+            says=lambda: (
+                operator.said(),
+                run("kubectl", "get", "utj", "q", "-n", home, "-o", "jsonpath={.status}"),
+                list(things(run, home, "statefulsets,pods")),
+                run("kubectl", "get", "events", "-n", home),
+            ),
+        )
         yield home
         # Whoever is asked to stop a job must still be there: the way that NOTES and the install guides name.
         run("kubectl", "delete", "utj", "--all", "-n", home, "--timeout=60s")

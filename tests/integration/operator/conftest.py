@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -23,13 +23,10 @@ NAMESPACES = 32
 @pytest.fixture(scope="session")
 def plane(control_plane_with_controllers: "ControlPlane") -> "ControlPlane":
     """With the CRDs served."""
-    from kubernetes import client
+    from testbed.crds import install
 
     with control_plane_with_controllers.api_client() as admin:
-        extensions = client.ApiextensionsV1Api(admin)
-        for crd in yaml.safe_load_all(CRDS.read_text()):
-            extensions.create_custom_resource_definition(crd)
-        eventually(lambda: _served(client.CustomObjectsApi(admin)))
+        install(admin, list(yaml.safe_load_all(CRDS.read_text())))
     return control_plane_with_controllers
 
 
@@ -84,14 +81,3 @@ def head_of() -> Iterator[Callable[..., Head]]:
             return head
 
         yield run
-
-
-def _served(custom: Any) -> bool:
-    from kubernetes.client.exceptions import ApiException
-
-    try:
-        custom.list_cluster_custom_object("ultrathink.io", "v1alpha1", "ultrathinkjobs")
-        custom.list_cluster_custom_object("ultrathink.io", "v1alpha1", "ultrathinkruntimes")
-    except ApiException:
-        return False
-    return True
