@@ -34,13 +34,18 @@ class Expired(Exception):
 
 
 class Store:
-    """The projections of one kind in one namespace; older versions never replace newer ones."""
+    """The projections of one kind in one namespace; older versions never replace newer ones.
 
-    def __init__(self, watched: Watched, namespace: str | None, changed: Changed) -> None:
+    `changed` hears of each object, `judged` of what holds for all of them: whether they can be known at all.
+    """
+
+    def __init__(
+        self, watched: Watched, namespace: str | None, changed: Changed, judged: Callable[[], None] = lambda: None
+    ) -> None:
         self.watched, self.namespace = watched, namespace
         self.synced = False
         self.trouble: Trouble | None = None
-        self._changed = changed
+        self._changed, self._judged = changed, judged
         self._job = watched.job
         self._views: dict[Key, View] = {}
         self._by_job: defaultdict[str, set[Key]] = defaultdict(set)
@@ -88,7 +93,17 @@ class Store:
         self._gone = {key: at for key, at in self._gone.items() if at > version}
         for key in [k for k in self._views if k not in present]:
             self.drop(key, version)
+        news = not self.synced or self.trouble is not None
         self.synced, self.trouble = True, None
+        if news:
+            self._judged()
+
+    def refuse(self, trouble: Trouble) -> None:
+        """The server does not let it be known, and why."""
+        news = self.trouble != trouble
+        self.trouble = trouble
+        if news:
+            self._judged()
 
     def differs(self, listed: dict[Key, int], version: int) -> bool:
         """Whether the store has not seen what a list at `version` shows."""
@@ -218,11 +233,11 @@ class Reflector:
         if error.status == 410:
             self.go_on_from("")
         elif error.status in (401, 403):
-            self.store.trouble = misconfigured("list and watch", resource.plural, resource.group, error.message)
+            self.store.refuse(misconfigured("list and watch", resource.plural, resource.group, error.message))
             self.go_on_from("")
         elif error.status == 404:
             fix = "install the CRDs: helm upgrade --install ultrathink-crds charts/ultrathink-crds"
-            self.store.trouble = Trouble("DependencyMissing", f"{resource.plural} are not served (fix: {fix})")
+            self.store.refuse(Trouble("DependencyMissing", f"{resource.plural} are not served (fix: {fix})"))
             self.go_on_from("")
 
 

@@ -1,6 +1,7 @@
 """All stores together, and what one job sees of them."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 from ultrathink_operator import kinds
@@ -35,7 +36,9 @@ class World:
         for namespace in namespaces:
             for resource, watched in kinds.WATCHED.items():
                 changed = special.get(resource) or self._waker(watched.job)
-                self.stores[resource, namespace] = Store(watched, namespace, changed)
+                self.stores[resource, namespace] = Store(
+                    watched, namespace, changed, partial(self._wake_all, namespace)
+                )
         self.reflectors = [Reflector(api, store) for store in self.stores.values()]
 
     @property
@@ -96,10 +99,14 @@ class World:
         others = [o for o in self.jobs() if (o.meta.created_at, o.meta.uid) < mine and is_tried_again(o, now)]
         return min(others, key=lambda o: (o.meta.created_at, o.meta.uid)).meta.name if others else ""
 
+    def _wake_all(self, namespace: str | None) -> None:
+        """No job acts before everything in its namespace is known: what is known last may be that there is nothing."""
+        for job in self.jobs():
+            if namespace in (None, job.meta.namespace):
+                self._wake(job.meta.uid)
+
     def _waker(self, job: Callable[[View], str]) -> Callable[[View], None]:
         return lambda view: self._wake(job(view))
 
     def _runtime_changed(self, view: View) -> None:
-        for job in self.jobs():
-            if job.meta.namespace == view.meta.namespace:
-                self._wake(job.meta.uid)
+        self._wake_all(view.meta.namespace)

@@ -1,12 +1,14 @@
-"""What one job sees of the others: only those that are older and are being placed again just now."""
+"""What one job sees of the others, and that it hears of all that concerns it."""
 
 import copy
 from typing import Any, cast
 
+import pytest
+
 from ultrathink_operator import kinds
 from ultrathink_operator.client import Api
 from ultrathink_operator.explain import Explainer
-from ultrathink_operator.observe import Observed
+from ultrathink_operator.observe import Observed, Trouble
 from ultrathink_operator.progress import Supervisors
 from ultrathink_operator.world import World
 from unit.operator.parts.cluster import HOUSE, START, Cluster
@@ -58,3 +60,43 @@ def test_an_older_job_that_waits_or_was_never_given_back_holds_nobody_up() -> No
 
 def test_a_job_that_was_never_given_back_looks_at_nobody() -> None:
     assert seen_by("young", raw("elder", releases=2), raw("young")).elder == ""
+
+
+@pytest.fixture
+def woken() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def world(woken: list[str]) -> World:
+    """Of two namespaces, a job in one of them, and its kind listed."""
+    made = World(cast(Api, None), ["team", "other"], HOUSE, woken.append, lambda job: None)
+    made.store(kinds.JOB, "team").replace([raw("elder")], 1)
+    woken.clear()
+    return made
+
+
+def test_a_job_that_came_first_is_woken_by_each_list_even_an_empty_one(world: World, woken: list[str]) -> None:
+    others = [resource for resource in kinds.WATCHED if resource is not kinds.JOB]
+    for number, resource in enumerate(others, 1):
+        world.store(resource, "team").replace([], 1)
+        assert woken == ["elder"] * number, resource
+    world.store(others[0], "team").replace([], 2)
+    assert len(woken) == len(others), "what was known before is no news"
+
+
+def test_lists_of_another_namespace_wake_nobody_here(world: World, woken: list[str]) -> None:
+    for resource in kinds.WATCHED:
+        world.store(resource, "other").replace([], 1)
+    assert woken == []
+
+
+def test_a_job_is_woken_when_a_kind_is_refused_and_when_it_is_given_back(world: World, woken: list[str]) -> None:
+    pods = world.store(kinds.POD, "team")
+    pods.replace([], 1)
+    woken.clear()
+    for _ in range(2):
+        pods.refuse(Trouble("OperatorMisconfigured", "may not list pods"))
+    assert woken == ["elder"]
+    pods.replace([], 2)
+    assert woken == ["elder", "elder"]
