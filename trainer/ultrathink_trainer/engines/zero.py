@@ -15,20 +15,18 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
 from ultrathink_planner import Plan
+from ultrathink_planner.layout import WHOLE
 
 from ..data.loader import Rows
-from ..model.initialise import initialise
 from ..model.moe import MoE
 from ..model.transformer import Transformer
 from ..optim.adamw import MOMENTS
 from ..parallel.batches import Accumulated
 from ..parallel.mesh import World
-from ..parallel.parallelize import KEPT
+from ..parallel.parallelize import build_model
 
 LARGEST_BUCKET = 50_000_000
 """Elements that are reduced at once. DeepSpeed's own 500 million would hold 2 GB of float32."""
-WHOLE = 3
-"""The stage that cuts parameters too."""
 NEVER = 2**31
 """DeepSpeed reports every so many steps; our records say it already."""
 
@@ -40,7 +38,7 @@ class Zero:
         assert plan.zero_stage is not None, "the planner resolves the stage"
         self.plan, self.mesh, self.stage = plan, world.mesh["data"], plan.zero_stage
         self.updates, self.divides = 0, plan.mesh.data
-        self.model = whole_model(plan, world)
+        self.model = build_model(plan, world, cut=False)
         self.parameters = dict(self.model.named_parameters())
         half = plan.precision == "bf16"
         first = {name: rows_of(p.detach(), self.mesh) for name, p in self.parameters.items()} if half else {}
@@ -180,18 +178,6 @@ class Scaled(Accumulated):
             self.engine.backward(loss * self.times, scale_wrt_gas=False)
             total += loss.detach()
         return total
-
-
-def whole_model(plan: Plan, world: World) -> Transformer:
-    """All of the model, with its first values: DeepSpeed cuts what it is given."""
-    with torch.device("meta"):
-        model = Transformer(plan.model, world.stage_of(plan)).to(KEPT[plan.precision])
-    for block in model.layers.values():
-        block.recompute = plan.activation_checkpointing
-    model.to_empty(device=world.device)
-    model.tie()
-    initialise(model, plan.seed)
-    return model.train()
 
 
 def begin(model: Transformer, adamw: torch.optim.Optimizer, plan: Plan, world: World) -> Any:

@@ -18,11 +18,14 @@ COMPUTED = {**KEPT, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What blocks compute in."""
 
 
-def build_model(plan: Plan, world: World) -> Transformer:
-    """This rank's part of the model, with its first values."""
+def build_model(plan: Plan, world: World, *, cut: bool = True) -> Transformer:
+    """This rank's part of the model, with its first values; or all of its stage, for an engine that cuts by itself."""
     with torch.device("meta"):
         model = Transformer(plan.model, world.stage_of(plan)).to(KEPT[plan.precision])
-    parallelize(model, world, plan)
+    for block in model.layers.values():
+        block.recompute = plan.activation_checkpointing
+    if cut:
+        parallelize(model, world, plan)
     model.to_empty(device=world.device)
     model.tie()
     initialise(model, plan.seed)
@@ -30,13 +33,11 @@ def build_model(plan: Plan, world: World) -> Transformer:
 
 
 def parallelize(model: Transformer, world: World, plan: Plan) -> None:
-    """Context, tensor and sequence, activation checkpointing, expert, data. (Compilation belongs before the last
-    two.)"""
+    """Context, tensor and sequence, expert, data; a block itself computes its activations again. (Compilation belongs
+    before the last two.)"""
     share_rows(model, world)
     if world.size("tensor") > 1:
         split(model, world.mesh["tensor"])
-    for block in model.layers.values():
-        block.recompute = plan.activation_checkpointing
     # A pipeline's stage runs many micro-batches: to gather its parameters for each would cost more than it frees.
     reshard = world.size("pipeline") == 1
     policy = arithmetic(kept=KEPT[plan.precision], computed=COMPUTED[plan.precision])
