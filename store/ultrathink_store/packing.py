@@ -7,7 +7,7 @@ from ultrathink_store.backend import BytesLike, Store
 from ultrathink_store.layout import shard_name
 from ultrathink_store.manifest import Piece, TensorEntry
 from ultrathink_store.records import Unreadable
-from ultrathink_store.shards import Part, Shard, pieces_of, write_shard
+from ultrathink_store.shards import Part, Shard, add_piece, pieces_of, write_shard
 
 LEVEL = 1
 """Weights and moments are nearly noise: a higher level takes several times as long for a percent."""
@@ -86,9 +86,7 @@ class Packer:
             (lies,) = shard.tensors[f"{part.name}@{number}"].pieces
             unpacked = piece.length if lies.length < piece.length else None
             found = lies.model_copy(update={"offsets": piece.offsets, "shape": piece.shape, "unpacked": unpacked})
-            known = tensors.get(part.name)
-            pieces = (*known.pieces, found) if known else (found,)
-            tensors[part.name] = TensorEntry(dtype=part.dtype, shape=part.tensor_shape, pieces=pieces)
+            add_piece(tensors, part, found)
         self._shard = Shard(file=shard.file, tensors=tensors)
 
     def _close(self, data: BytesLike) -> None:

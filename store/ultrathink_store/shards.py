@@ -86,17 +86,19 @@ class ShardWriter:
         """Closes the piece whose bytes are complete and opens the next that has any."""
         while True:
             if self._piece is not None and self._part is not None:
-                self._close(self._part, self._piece.model_copy(update={"sha256": self._hash.hexdigest()}))
+                add_piece(self._tensors, self._part, self._piece.model_copy(update={"sha256": self._hash.hexdigest()}))
             self._hash = hashlib.sha256()
             self._part, self._piece = next(self._pieces, (None, None))
             self._missing = self._piece.length if self._piece else 0
             if self._piece is None or self._missing:
                 return
 
-    def _close(self, part: Part, piece: Piece) -> None:
-        known = self._tensors.get(part.name)
-        pieces = (*known.pieces, piece) if known else (piece,)
-        self._tensors[part.name] = TensorEntry(dtype=part.dtype, shape=part.tensor_shape, pieces=pieces)
+
+def add_piece(tensors: dict[str, TensorEntry], part: Part, piece: Piece) -> None:
+    """Take note of a piece of a part, behind those that the tensor has already."""
+    known = tensors.get(part.name)
+    pieces = (*known.pieces, piece) if known else (piece,)
+    tensors[part.name] = TensorEntry(dtype=part.dtype, shape=part.tensor_shape, pieces=pieces)
 
 
 @contextmanager
