@@ -1,39 +1,26 @@
 """Helm against a real API server: what it installs is accepted as it is, and what must not change does not."""
 
 import json
-import os
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from integration.chart.conftest import Run, admin_of
 
 if TYPE_CHECKING:
     from testbed.apiserver import ControlPlane
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts" / "ultrathink"
-Run = Callable[..., str]
 
 
 @pytest.fixture
 def run(control_plane: "ControlPlane") -> Run:
-    """run("helm" or "kubectl", ...) -> what it printed, as the admin."""
-    from testbed.binaries import binary
-    from testbed.needs import require
-
-    def command(program: str, *arguments: str, stdin: str | None = None) -> str:
-        path = require(lambda: binary(program))
-        environment = {**os.environ, "KUBECONFIG": str(control_plane.kubeconfig)}
-        done = subprocess.run(
-            [path, *arguments], input=stdin, capture_output=True, text=True, check=False, env=environment
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return command
+    return admin_of(control_plane)
 
 
 @pytest.fixture

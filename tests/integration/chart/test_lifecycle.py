@@ -1,16 +1,15 @@
 """A release comes, changes, goes back and goes, while a job runs: nothing of the job is touched, nothing is wedged."""
 
 import json
-import os
-import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from integration.chart.conftest import Run, admin_of
 from integration.operator.parts.place import QUICKSTART, eventually
 from integration.operator.parts.process import OperatorProcess
 
@@ -21,26 +20,12 @@ CHART = Path(__file__).resolve().parents[3] / "charts" / "ultrathink"
 CRDS = Path(__file__).resolve().parents[3] / "manifests" / "crds.yaml"
 PODS = 3
 """Of the example's two workers: a head's, and one of each worker."""
-Run = Callable[..., str]
 OFF = ("admission.policy=false", "rbac.userRoles=false")
 
 
 @pytest.fixture
 def run(control_plane_with_controllers: "ControlPlane") -> Run:
-    """run("helm" or "kubectl", ...) -> what it printed, as the admin."""
-    from testbed.binaries import binary
-    from testbed.needs import require
-
-    def command(program: str, *arguments: str, stdin: str | None = None) -> str:
-        path = require(lambda: binary(program))
-        environment = {**os.environ, "KUBECONFIG": str(control_plane_with_controllers.kubeconfig)}
-        done = subprocess.run(
-            [path, *arguments], input=stdin, capture_output=True, text=True, check=False, env=environment
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return command
+    return admin_of(control_plane_with_controllers)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.store import saving
 from integration.store.children import Children, Place
 from ultrathink_store import JobStore, StorageSettings, Store, open_job, open_store
 
@@ -43,6 +44,15 @@ def job_of(place: Place, settings: StorageSettings) -> JobOf:
         return open_job(place.uri, namespace, name, uid, settings)
 
     return open_it
+
+
+@pytest.fixture
+def job(job_of: JobOf) -> JobStore:
+    """Two checkpoints, of step 10 and step 20."""
+    job = job_of()
+    saving.save(job, saving.begin(job), 10)
+    saving.save(job, 1, 20)
+    return job
 
 
 @pytest.fixture

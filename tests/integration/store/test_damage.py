@@ -57,15 +57,6 @@ DAMAGE: dict[str, Damage] = {
 }
 
 
-@pytest.fixture
-def job(job_of: JobOf) -> JobStore:
-    """Two checkpoints, of step 10 and step 20."""
-    job = job_of()
-    saving.save(job, saving.begin(job), 10)
-    saving.save(job, 1, 20)
-    return job
-
-
 @pytest.mark.fault("F46")
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_the_damaged_is_set_aside_and_the_one_before_is_used(job: JobStore, damage: Damage) -> None:

@@ -42,15 +42,6 @@ class Canary:
         return os.mkdir, (str(self.path), 0o700)
 
 
-@pytest.fixture
-def job(job_of: JobOf) -> JobStore:
-    """Two checkpoints, of step 10 and step 20."""
-    job = job_of()
-    saving.save(job, saving.begin(job), 10)
-    saving.save(job, 1, 20)
-    return job
-
-
 def everything(job: JobStore) -> None:
     """What a supervisor and a command line do with a folder; a refusal is as good as an answer."""
     for act in (
