@@ -12,7 +12,6 @@ from ultrathink.cluster.connect import Cluster
 from ultrathink.cluster.jobs import Raw
 from ultrathink.cluster.preflight import Check, State
 from ultrathink.cluster.translate import asking
-from ultrathink_api import names
 from ultrathink_api.errors import CODES, Problem, Refused
 
 TAIL_LINES = 1_000
@@ -58,9 +57,10 @@ class Evidence:
 
 def gather(cluster: Cluster, job: Raw) -> Evidence:
     """The job's pods, Events and the ends of its logs, as far as the caller may read them."""
+    from ultrathink.cluster.logs import has_log, pods_of
     from ultrathink.cluster.timeline import events_of
 
-    metadata, unread = job["metadata"], []
+    unread = []
 
     def allowed(read: Any) -> Any:
         try:
@@ -71,19 +71,11 @@ def gather(cluster: Cluster, job: Raw) -> Evidence:
             unread.append(refused.problem)
             return None
 
-    def pods() -> list[Raw]:
-        query = {"labelSelector": names.selector({names.JOB_LABEL: metadata["name"]})}
-        with asking("list", metadata["namespace"], resource="pods"):
-            found: list[Raw] = cluster.request("GET", f"/api/v1/namespaces/{metadata['namespace']}/pods", query)[
-                "items"
-            ]
-        return found
-
-    found = allowed(pods) or []
+    found = allowed(lambda: pods_of(cluster, job)) or []
     events = allowed(lambda: events_of(cluster, job)) or []
     logs = {}
     for pod in found:
-        if any("waiting" not in (state.get("state") or {"waiting": {}}) for state in _containers(pod)):
+        if has_log(pod):
             text = allowed(lambda pod=pod: _tail(cluster, pod))
             if text is None:
                 break  # who may not read one log may read none

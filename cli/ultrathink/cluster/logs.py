@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -88,7 +88,7 @@ def stream(
     after = None if since is None else _stamp(datetime.now(UTC) - timedelta(seconds=since))
     while True:
         pod = _pod(cluster, raw, rank)
-        if pod is not None and _has_log(pod) and resume.finished != _incarnation(pod):
+        if pod is not None and has_log(pod) and resume.finished != _incarnation(pod):
             yield from _moved(resume, pod)
             yield from _read(cluster, pod, resume, after, follow=follow and not jobs.ended(raw))
         elif not follow:
@@ -122,21 +122,24 @@ def _again(cluster: Cluster, raw: Raw) -> Raw:
 
 def _pod(cluster: Cluster, raw: Raw, rank: int | None) -> dict[str, Any] | None:
     """The newest pod that has the log; None if there is none, or nobody can be asked just now."""
-    metadata = raw["metadata"]
     role, index = _role(raw, rank)
-    wanted = {names.JOB_LABEL: metadata["name"], names.ROLE_LABEL: role}
     try:
-        with asking("list", metadata["namespace"], resource="pods"):
-            found = cluster.request(
-                "GET", f"/api/v1/namespaces/{metadata['namespace']}/pods", {"labelSelector": names.selector(wanted)}
-            )
+        pods = pods_of(cluster, raw, {names.ROLE_LABEL: role})
     except Refused as refused:
         if refused.problem.code in {"UTK0503", "UTK0511"}:
             return None
         raise
-    pods: list[dict[str, Any]] = found["items"]
     mine = [p for p in pods if role == names.HEAD or p["metadata"]["name"].rpartition("-")[2] == str(index)]
     return max(mine, key=lambda p: (p["metadata"]["creationTimestamp"], p["metadata"]["name"]), default=None)
+
+
+def pods_of(cluster: Cluster, raw: Raw, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """The pods of a job that bear these labels too."""
+    name, namespace = raw["metadata"]["name"], raw["metadata"]["namespace"]
+    query = {"labelSelector": names.selector({names.JOB_LABEL: name, **(labels or {})})}
+    with asking("list", namespace, resource="pods"):
+        found: list[dict[str, Any]] = cluster.request("GET", f"/api/v1/namespaces/{namespace}/pods", query)["items"]
+    return found
 
 
 def _role(raw: Raw, rank: int | None) -> tuple[str, int]:
@@ -155,7 +158,8 @@ def _role(raw: Raw, rank: int | None) -> tuple[str, int]:
     return names.WORKER, index
 
 
-def _has_log(pod: dict[str, Any]) -> bool:
+def has_log(pod: dict[str, Any]) -> bool:
+    """Whether one of its containers runs, or ran."""
     states = (pod.get("status") or {}).get("containerStatuses") or []
     return any("running" in (s.get("state") or {}) or "terminated" in (s.get("state") or {}) for s in states)
 
@@ -222,7 +226,7 @@ def _waiting_for(raw: Raw, pod: dict[str, Any] | None) -> str:
     neglect = jobs.neglected(raw)
     if neglect:
         return f"{neglect.code}: {neglect.message}; {neglect.fix}"
-    if pod is not None and _has_log(pod) and status.get("phase") not in NOT_READY:
+    if pod is not None and has_log(pod) and status.get("phase") not in NOT_READY:
         return ""
     phase = status.get("phase") or "Pending"
     return " — ".join(filter(None, [f"waiting: {phase}", status.get("reason"), status.get("message")]))
