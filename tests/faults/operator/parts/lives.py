@@ -18,7 +18,7 @@ class Record:
         self.snapshots: Snapshots = {}
 
     async def __call__(self, stage: Stage, gate: str) -> None:
-        await stage.quiet(0.5)
+        await stage.quiet(1.0)
         self.snapshots[gate] = stage.world.snapshot()
 
 

@@ -164,6 +164,7 @@ class Proxy:
         self.events: list[EventRule] = []
         self.down = False
         self._open: set[asyncio.Transport] = set()
+        self._serving: set[asyncio.Task[Any]] = set()
         self._views: dict[str, View] = {}
         self._frozen: dict[str, Json] | None = None
         """Answers to lists as they were at some time; while it is set, watches are silent too."""
@@ -182,7 +183,7 @@ class Proxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._travels:
+        for task in self._travels | self._serving:
             task.cancel()
         await self._session.close()
         await self._runner.cleanup()
@@ -210,6 +211,9 @@ class Proxy:
         self._thawed.set()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if task := asyncio.current_task():
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
         raw = await request.read()
         call = _call(request, raw)
         self.calls.append(call)

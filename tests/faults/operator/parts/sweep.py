@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +16,7 @@ AT_ONCE = 2 * (os.cpu_count() or 1)
 SHARE = 0.1
 """Of all points, when not all are asked for."""
 TRIES = 3
-"""A life has a status write more or less from run to run: a point may lie beyond the end of one run."""
+"""A life need not show each kind of event."""
 
 Point = TypeVar("Point")
 
@@ -38,28 +38,28 @@ async def record(plane: Any, life: str) -> Golden:
 
 
 async def kill_at(plane: Any, life: str, golden: Golden, call: int, when: Literal["before", "after"]) -> bool:
-    """The operator is killed at its n-th mutating call, and another one started; False if there was no such call."""
+    """The operator is killed at its n-th mutating call, and another one started.
+
+    A life has a status write more or less from run to run: where it ended before that call, its last call is next.
+    """
     rule = Rule(lambda c: c.mutates, Kill(when), skip=call - 1)
-
-    def disturb(one: Stage) -> None:
-        one.proxy.rules.append(rule)
-
-    await disturbed(plane, life, golden, disturb)
-    return rule.hits > 0
+    made = await disturbed(plane, life, golden, lambda one: one.proxy.rules.append(rule))
+    return rule.hits > 0 or await kill_at(plane, life, golden, made, when)
 
 
 async def disturbed(
     plane: Any, life: str, golden: Golden, disturb: Callable[[Stage], None], pace: dict[str, float] | None = None
-) -> None:
-    """One life that must come to the golden states in spite of what `disturb` arranged."""
+) -> int:
+    """One life that must come to the golden states in spite of what `disturb` arranged; how many calls mutated."""
     async with stage(plane, start=False, pace=pace) as one:
         disturb(one)
         await one.begin()
         await LIVES[life](one, Compare(golden.snapshots))
         one.check()
+        return len(one.proxy.mutations)
 
 
-async def sweep(points: Sequence[Point], play: Callable[[Point], Any]) -> list[str]:
+async def sweep(points: Sequence[Point], play: Callable[[Point], Awaitable[bool]]) -> list[str]:
     """What went wrong, point by point."""
     room = asyncio.Semaphore(AT_ONCE)
 
