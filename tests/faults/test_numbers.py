@@ -1,4 +1,4 @@
-"""F37 and F40: memory that runs short and steps that are not finite, by a real refusal and a real NaN."""
+"""F37, F40, F41: memory that runs short, steps that are not finite, a loss that leaps; each by the real thing."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,12 @@ import pytest
 
 from faults.conftest import Run
 from integration.runtime.conftest import LocalRun
+from unit.trainer.data.parts import datasets
 
 ROWS = 8
 """Of a step of the tiny job."""
+LEAP_AT = 150
+"""By then the tiny model knows its first data set, and its loss has settled."""
 
 
 @pytest.mark.fault("F40")
@@ -64,3 +67,20 @@ def test_at_one_sequence_want_of_memory_ends_the_job(run: Run) -> None:
     training = {"steps": 24, "globalBatchTokens": 256, "microBatchSequences": 1}
     summary = run("oom@6", training=training).summary()
     assert (summary["phase"], summary["code"], summary["attempts"]) == ("Failed", "UTK0408", 1)
+
+
+@pytest.mark.fault("F41")
+def test_a_loss_that_leaps_is_told_and_training_goes_on(run: Run, tmp_path: Path) -> None:
+    known, never_seen = (datasets.make(tmp_path / str(first), train=400, first=first) for first in (1, 3_000))
+    data = {
+        "mixture": [{"uri": known}, {"uri": never_seen}],
+        "curriculum": [{"fromStep": 2, "weights": [1, 0]}, {"fromStep": LEAP_AT, "weights": [0, 1]}],
+        "sequenceLength": 32,
+    }
+    model = {"preset": "moe-tiny", "layers": 2, "vocabulary": datasets.VOCABULARY}
+    made = run(model=model, data=data, training={"steps": LEAP_AT + 4, "globalBatchTokens": 256})
+    summary = made.summary()
+    assert (summary["phase"], summary["attempts"]) == ("Succeeded", 1)
+    told = [warning for warning in made.named("warning") if warning["kind"] == "lossSpike"]
+    assert told and told[0]["step"] == LEAP_AT, "the first step on what it never saw"
+    assert all(warning["loss"] > 2 * warning["mean"] for warning in told)
