@@ -11,7 +11,7 @@ from unit.trainer.data.parts import datasets
 
 ROWS = 8
 """Of a step of the tiny job."""
-LEAP_AT = 150
+LEAP_AT = 200
 """By then the tiny model knows its first data set, and its loss has settled."""
 
 
