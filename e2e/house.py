@@ -2,8 +2,8 @@
 
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,12 @@ sys.path.insert(0, str(ROOT / "images"))
 import build as images  # noqa: E402 (a script, not a package: the path above is what makes it importable)
 
 RELEASE = "ultrathink"
-SYSTEM, JOBS, ELSEWHERE = "utk-e2e-system", "utk-e2e-jobs", "utk-e2e-elsewhere"
-NAMESPACES = (SYSTEM, JOBS, ELSEWHERE)
+CHART = ROOT / "charts" / "ultrathink"
+SYSTEM, JOBS, BOUNDED, ELSEWHERE = "utk-e2e-system", "utk-e2e-jobs", "utk-e2e-bounded", "utk-e2e-elsewhere"
+WATCHED = (JOBS, BOUNDED)
+NAMESPACES = (SYSTEM, *WATCHED, ELSEWHERE)
 DEPLOYMENT = f"deployment/{RELEASE}-operator"
-SECRET = "storage"
+SECRET, ABSENT_SECRET = "storage", "absent"
 PODS = {"cpus": "300m", "headCpus": "200m", "memory": "3Gi", "headMemory": "3Gi"}
 """What fits twice into a node of two cores; they may use more than they ask for."""
 GONE_S = 180.0
@@ -37,6 +39,24 @@ class House:
     kubernetes: Kubernetes
     s3: ObjectStore
     bucket: str
+    trainer: str
+    settings: tuple[str, ...]
+    without_api_server: Callable[[], AbstractContextManager[None]] | None
+
+    def install(self, *settings: str) -> None:
+        self._change("install", CHART, *self.settings, *settings)
+
+    def _change(self, verb: str, chart: Path, *settings: str) -> None:
+        chosen = [part for one in settings for part in ((one,) if one.startswith("--") else ("--set", one))]
+        self.kubernetes.helm(verb, RELEASE, str(chart), "--namespace", SYSTEM, *chosen)
+        self._wait_for_operator()
+
+    def _wait_for_operator(self) -> None:
+        try:
+            self.kubernetes.kubectl("-n", SYSTEM, "rollout", "status", DEPLOYMENT, f"--timeout={ROLLOUT_S}s")
+        except Refused:
+            say(dump.everything(self.kubernetes, SYSTEM, JOBS))
+            raise
 
     def storage_environment(self) -> dict[str, str]:
         """What a person exports who reads checkpoints from a shell."""
@@ -56,8 +76,13 @@ def in_cluster(cluster: Cluster) -> Iterator[House]:
     with _bucket(cluster.s3) as bucket:
         try:
             _furnish(kubernetes, cluster.s3)
-            _install(kubernetes, cluster.s3, bucket, pushed)
-            yield House(cluster.maker, kubernetes, cluster.s3, bucket)
+            settings = tuple(_settings(cluster.s3, bucket, pushed))
+            house = House(
+                cluster.maker, kubernetes, cluster.s3, bucket, pushed["trainer"], settings, cluster.without_api_server
+            )
+            house.install()
+            say("the chart is installed")
+            yield house
         finally:
             _leave(kubernetes)
 
@@ -65,11 +90,12 @@ def in_cluster(cluster: Cluster) -> Iterator[House]:
 def _furnish(kubernetes: Kubernetes, s3: ObjectStore) -> None:
     for namespace in NAMESPACES:
         kubernetes.kubectl("create", "namespace", namespace)
-    for namespace in (SYSTEM, JOBS):  # neither the operator nor jobs may need more than this standard allows
+        # Neither the operator nor jobs may need more than this standard allows.
         kubernetes.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     keys = (f"AWS_ACCESS_KEY_ID={s3.access_key}", f"AWS_SECRET_ACCESS_KEY={s3.secret_key}")
     literals = [f"--from-literal={key}" for key in keys]
-    kubernetes.kubectl("create", "secret", "generic", SECRET, "-n", JOBS, *literals)
+    for namespace in (JOBS, ELSEWHERE):
+        kubernetes.kubectl("create", "secret", "generic", SECRET, "-n", namespace, *literals)
 
 
 def _hand_over(cluster: Cluster, name: str) -> str:
@@ -100,7 +126,7 @@ def _bucket(s3: ObjectStore) -> Iterator[str]:
         bucket.delete()
 
 
-def _install(kubernetes: Kubernetes, s3: ObjectStore, bucket: str, pushed: dict[str, str]) -> None:
+def _settings(s3: ObjectStore, bucket: str, pushed: dict[str, str]) -> Iterator[str]:
     storage = {
         "uri": f"s3://{bucket}",
         "endpoint": s3.endpoint,
@@ -109,22 +135,13 @@ def _install(kubernetes: Kubernetes, s3: ObjectStore, bucket: str, pushed: dict[
         "secretName": SECRET,
     }
     operator, _, tag = pushed["operator"].rpartition(":")
-    settings = [
-        f"watchNamespaces={{{JOBS}}}",
-        f"images.operator.repository={operator}",
-        f"images.operator.tag={tag}",
-        f"runtime.image={pushed['trainer']}",
-        *(f"runtime.storage.{name}={value}" for name, value in storage.items()),
-        *(f"runtime.pods.{name}={value}" for name, value in PODS.items()),
-    ]
-    chosen = [part for setting in settings for part in ("--set", setting)]
-    kubernetes.helm("install", RELEASE, str(ROOT / "charts" / "ultrathink"), "--namespace", SYSTEM, *chosen)
-    say("the chart is installed")
-    try:
-        kubernetes.kubectl("-n", SYSTEM, "rollout", "status", DEPLOYMENT, f"--timeout={ROLLOUT_S}s")
-    except Refused:
-        say(dump.everything(kubernetes, SYSTEM, JOBS))
-        raise
+    yield f"watchNamespaces={{{','.join(WATCHED)}}}"
+    yield f"images.operator.repository={operator}"
+    yield f"images.operator.tag={tag}"
+    yield f"runtime.image={pushed['trainer']}"
+    yield f"admission.secrets={{{ABSENT_SECRET}}}"
+    yield from (f"runtime.storage.{name}={value}" for name, value in storage.items())
+    yield from (f"runtime.pods.{name}={value}" for name, value in PODS.items())
 
 
 def _leave(kubernetes: Kubernetes) -> None:
@@ -132,12 +149,16 @@ def _leave(kubernetes: Kubernetes) -> None:
     if kubernetes.get("crd", "ultrathinkjobs.ultrathink.io"):
         for namespace in NAMESPACES:
             kubernetes.kubectl("delete", "ultrathinkjobs", "--all", "-n", namespace, "--wait=false")
+
+        def left() -> list[tuple[str, str]]:
+            return [(ns, job["metadata"]["name"]) for ns in NAMESPACES for job in kubernetes.items("utj", ns)]
+
         operator_is_there = kubernetes.get(DEPLOYMENT, "-n", SYSTEM) is not None
-        if operator_is_there and kubernetes.items("ultrathinkjobs", JOBS):
-            wait_for("all jobs to be gone", lambda: not kubernetes.items("ultrathinkjobs", JOBS), GONE_S)
-        for job in kubernetes.items("ultrathinkjobs", JOBS):  # nobody is left to do it
+        if operator_is_there and left():
+            wait_for("all jobs to be gone", lambda: not left(), GONE_S, left)
+        for namespace, job in left():  # nobody is left to do it
             patch = '{"metadata":{"finalizers":null}}'
-            kubernetes.kubectl("patch", "utj", job["metadata"]["name"], "-n", JOBS, "--type=merge", f"--patch={patch}")
+            kubernetes.kubectl("patch", "utj", job, "-n", namespace, "--type=merge", f"--patch={patch}")
     if kubernetes.get("namespace", SYSTEM):
         kubernetes.helm("uninstall", RELEASE, "--namespace", SYSTEM, "--ignore-not-found", "--wait")
     kubernetes.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found")

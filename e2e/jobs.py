@@ -1,6 +1,7 @@
 """One job of a test: applied, followed by its head's log, asked for its status, verified in the bucket."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -40,13 +41,26 @@ def quickstart(name: str, change: Callable[[dict[str, Any]], None] = lambda spec
     return yaml.safe_dump(document)
 
 
+def lives(house: House, namespace: str, selector: str) -> dict[str, tuple[str, int]]:
+    """Of each pod its UID and how often its containers have begun again."""
+    found = house.kubernetes.items("pods", namespace, selector)
+    return {
+        pod["metadata"]["name"]: (
+            pod["metadata"]["uid"],
+            sum(one["restartCount"] for one in pod["status"].get("containerStatuses") or []),
+        )
+        for pod in found
+    }
+
+
 class Job:
     """`with Job.applied(...) as job:` follows the log of its heads until the block ends; the job is deleted then."""
 
-    def __init__(self, house: House, name: str) -> None:
-        self.house, self.name = house, name
+    def __init__(self, house: House, name: str, namespace: str = JOBS) -> None:
+        self.house, self.name, self.namespace = house, name, namespace
         self._lives: dict[str, list[str]] = {}  # what each container of a head has said, in the order of their birth
         self._done = threading.Event()
+        self._complaint = ""
         self._follower = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> "Job":
@@ -55,10 +69,11 @@ class Job:
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
-        self.house.kubernetes.kubectl("delete", "utj", self.name, "-n", JOBS, "--ignore-not-found", "--wait=false")
+        asked = ("--ignore-not-found", "--wait=false")
+        self.house.kubernetes.kubectl("delete", "utj", self.name, "-n", self.namespace, *asked)
 
     def apply(self, text: str) -> "Job":
-        self.house.kubernetes.kubectl("apply", "-n", JOBS, "-f", "-", stdin=text)
+        self.house.kubernetes.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=text)
         say(f"{self.name} is applied")
         return self
 
@@ -69,11 +84,22 @@ class Job:
     @property
     def uri(self) -> str:
         """Where its checkpoints are: the runtime's storage, the namespace, its name."""
-        return f"s3://{self.house.bucket}/{JOBS}/{self.name}"
+        return f"s3://{self.house.bucket}/{self.namespace}/{self.name}"
 
     def status(self) -> dict[str, Any]:
-        found = self.house.kubernetes.get("utj", self.name, "-n", JOBS)
+        found = self.house.kubernetes.get("utj", self.name, "-n", self.namespace)
         return dict(found.get("status") or {}) if found else {}
+
+    def row(self) -> dict[str, str]:
+        """What `kubectl get utj NAME` shows, by column."""
+        head, line, *_ = self.house.kubernetes.kubectl("get", "utj", self.name, "-n", self.namespace).splitlines()
+        starts = [found.start() for found in re.finditer(r"\S+", head)]
+        ends = [*starts[1:], None]
+        return {head[a:b].strip(): line[a:b].strip() for a, b in zip(starts, ends, strict=True)}
+
+    def pods(self) -> dict[str, tuple[str, int]]:
+        """Which pods these are, and how often their containers have begun again."""
+        return lives(self.house, self.namespace, self.selector)
 
     def pod(self, role: str, index: int = 0) -> str:
         return f"{self.name}-{self.status()['cluster']['number']}-{role}-{index}"
@@ -139,13 +165,15 @@ class Job:
 
     def _heads(self) -> list[Any]:
         try:
-            return self.house.kubernetes.items("pods", JOBS, f"{self.selector},ultrathink.io/role=head")
+            return self.house.kubernetes.items("pods", self.namespace, f"{self.selector},ultrathink.io/role=head")
         except Refused as error:  # asked again at once; a test that needs the answer has its own deadline
-            say(f"no heads to follow: {error}")
+            if str(error) != self._complaint:
+                say(f"no heads to follow: {error}")
+            self._complaint = str(error)
             return []
 
     def _read(self, pod: str, container: str) -> None:
-        command = [self.house.kubernetes.kubectl_path, "logs", "--follow", "-n", JOBS, pod]
+        command = [self.house.kubernetes.kubectl_path, "logs", "--follow", "-n", self.namespace, pod]
         environment = self.house.kubernetes.environment()
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment

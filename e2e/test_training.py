@@ -1,36 +1,18 @@
-"""(a) to (e): a job trains on a real cluster, loses each of its parts in turn, and ends where it would have ended."""
+"""(a) to (c): a job trains on a real cluster, loses each of its parts in turn, and ends where it would have ended."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
-from e2e.house import DEPLOYMENT, JOBS, SYSTEM, House
+from e2e.house import JOBS, House
 from e2e.jobs import END_S, START_S, Job, quickstart
-from e2e.kubernetes import Kubernetes
-from e2e.waiting import say, wait_for
+from e2e.waiting import wait_for
 
 Keep = Callable[[Mapping[str, float]], None]
 STEPS = 200
 RECOVERY_S = 300.0
-OUTAGE_S = 60.0
-LOOKS = 6
-ADVANCE_S = 20.0
-"""A step takes well below a second; more than this between two is a training that has stopped."""
-BACK_S = 30.0
-"""How soon the status is right after the operator is back."""
-GONE_S = 180.0
 SAVED = 40
 """A step that the second checkpoint of the example holds: it saves each tenth of its 200 steps."""
-LEFT_BEHIND = "statefulsets,pods,services,configmaps,secrets,networkpolicies,poddisruptionbudgets"
-
-
-@pytest.fixture(scope="module")
-def endless(house: House) -> Iterator[Job]:
-    """A job that is far from its end, and from its first checkpoint."""
-    with Job(house, "endless") as job:
-        job.apply(quickstart("endless", lambda spec: spec["training"].update(steps=1_000_000)))
-        job.wait_for_step(5, START_S)
-        yield job
 
 
 def test_a_the_example_succeeds_and_leaves_a_verified_checkpoint(undisturbed: Job) -> None:
@@ -86,51 +68,3 @@ def assert_it_went_on_and_ended_alike(job: Job, saved: int, undisturbed: Job, re
     assert losses.items() <= expected.items(), "it ended alike, but on another way"
     assert status["checkpoint"]["step"] == STEPS
     assert job.verify_checkpoints(status["checkpoint"]["uri"])["verified"] is True
-
-
-def test_d_training_does_not_need_the_operator(house: House, endless: Job) -> None:
-    kubernetes = house.kubernetes
-    kill_operator(kubernetes)
-    gone_at = time.monotonic()
-    try:
-        while (gone_for := time.monotonic() - gone_at) < OUTAGE_S:
-            step = endless.last_step()
-            endless.wait_for_step(step + 1, ADVANCE_S)
-            say(f"the operator is gone for {gone_for:.0f} s; training is at step {endless.last_step()}")
-            time.sleep(OUTAGE_S / LOOKS)  # the length of the outage is what is asked for, not a wait for something
-    finally:
-        kubernetes.kubectl("scale", "-n", SYSTEM, DEPLOYMENT, "--replicas=1")
-    at_return = endless.last_step()
-    kubernetes.kubectl("-n", SYSTEM, "rollout", "status", DEPLOYMENT, "--timeout=60s")
-
-    def right() -> bool:
-        status = endless.status()
-        return status["phase"] == "Running" and status["progress"]["step"] >= at_return
-
-    wait_for(f"a status that says Running, step >= {at_return}", right, BACK_S, endless.brief)
-    assert [event["attempt"] for event in endless.events("attempt")] == [1]
-    assert endless.status()["cluster"]["number"] == 1
-
-
-def kill_operator(kubernetes: Kubernetes) -> None:
-    """By SIGKILL, and nothing in its place."""
-    kubernetes.kubectl("scale", "-n", SYSTEM, DEPLOYMENT, "--replicas=0")
-    selector = "app.kubernetes.io/component=operator"
-    kubernetes.kubectl("delete", "pods", "-n", SYSTEM, "-l", selector, "--grace-period=0", "--force")
-    wait_for("the operator to be gone", lambda: not kubernetes.items("pods", SYSTEM, selector), GONE_S)
-
-
-def test_e_deleting_in_mid_training_saves_first_and_leaves_only_checkpoints(house: House, endless: Job) -> None:
-    assert not endless.last_checkpoint(), "it has saved before, so this could not show that deletion saves"
-    at_deletion = endless.last_step()
-    house.kubernetes.kubectl("delete", "utj", endless.name, "-n", JOBS, "--wait=false")
-
-    def rest() -> list[str]:
-        found = house.kubernetes.items(f"utj,{LEFT_BEHIND}", JOBS)
-        ours = [o for o in found if o["metadata"]["name"].startswith(endless.name)]
-        return [f"{o['kind']}/{o['metadata']['name']}" for o in ours]
-
-    wait_for("nothing to be left", lambda: not rest(), GONE_S, rest)
-    verification = endless.verify_checkpoints()
-    assert verification["verified"] is True
-    assert max(item["step"] for item in verification["items"]) >= at_deletion

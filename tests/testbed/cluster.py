@@ -103,6 +103,19 @@ class ProcessCluster:
         inside = {**os.environ, "KUBECONFIG": f"{layout.INSIDE}/kubeconfigs/admin", "PATH": path}
         return subprocess.run([*enter, "--", *command], env=inside, check=False).returncode
 
+    @contextmanager
+    def without_api_server(self) -> Iterator[None]:
+        """It is killed for the block, and started again; nobody else takes the cluster for a broken one meanwhile."""
+        mark = self.state / layout.API_SERVER_AWAY
+        with self._lock():
+            mark.touch()
+            try:
+                wait_until(lambda: not listens(layout.NODE_IP, layout.API_PORT), DOWN_S, self._complaint)
+                yield
+            finally:
+                mark.unlink()
+                wait_until(lambda: answers_ok(f"{layout.SERVER}/readyz", self._as_admin()), UP_S, self._complaint)
+
     def load_image(self, ref: str) -> str:
         """Pushes a local image into the cluster's registry, layer by layer; the answer is the name for pods."""
         name = ref.removeprefix("localhost/")

@@ -16,7 +16,7 @@ CHART = "charts/ultrathink"
 RELEASE = "ultrathink"
 RELEASE_NAMESPACE = "ultrathink"
 INSTALL = f"helm install {RELEASE} {CHART} --namespace {RELEASE_NAMESPACE} --create-namespace"
-UPGRADE = f"helm upgrade {RELEASE} {CHART} --namespace {RELEASE_NAMESPACE} --reuse-values"
+UPGRADE = f"helm upgrade {RELEASE} {CHART} --namespace {RELEASE_NAMESPACE} --reset-then-reuse-values"
 
 _OURS = re.compile(r"(UTK\d{4}) (.*?)(?: \(fix: (.*?)\))?$", re.DOTALL)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class Cluster:
     s3: ObjectStore
     build: Callable[[str, Path, Path, Mapping[str, str]], str]  # (tag, Containerfile, context, arguments) -> local name
     hand_over: Callable[[str], str]  # a local image's name -> its name for pods
+    without_api_server: Callable[[], AbstractContextManager[None]] | None = None  # None: it is not ours to stop
 
 
 @contextmanager

@@ -34,10 +34,21 @@ def cluster() -> Iterator[Cluster]:
 
         with S3Server(host=_gateway()) as s3:
             store = ObjectStore(s3.endpoint, s3.access_key, s3.secret_key, s3.region)
-            yield Cluster("kind", kubeconfig, store, Docker().build, hand_over)
+            yield Cluster("kind", kubeconfig, store, Docker().build, hand_over, without_api_server)
     finally:
         if not existed:
             run(kind, "delete", "cluster", "--name", NAME)
+
+
+@contextmanager
+def without_api_server() -> Iterator[None]:
+    """kubelet stops it once its manifest is gone, and starts it when it is back."""
+    node, manifest, aside = f"{NAME}-control-plane", "/etc/kubernetes/manifests/kube-apiserver.yaml", "/root/aside.yaml"
+    run("docker", "exec", node, "mv", manifest, aside)
+    try:
+        yield
+    finally:
+        run("docker", "exec", node, "mv", aside, manifest)
 
 
 def _gateway() -> str:

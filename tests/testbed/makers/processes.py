@@ -14,4 +14,4 @@ def cluster() -> Iterator[Cluster]:
     one = ProcessCluster()
     store = ObjectStore(layout.S3_ENDPOINT, layout.S3_ACCESS_KEY, layout.S3_SECRET_KEY, layout.S3_REGION)
     with one.borrowed():
-        yield Cluster("processes", one.kubeconfig, store, Buildah().build, one.load_image)
+        yield Cluster("processes", one.kubeconfig, store, Buildah().build, one.load_image, one.without_api_server)

@@ -1,8 +1,8 @@
 """Starts the cluster's daemons in the order in which they need each other, and ends when one of them ends."""
 
-import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from testbed import audit
 from testbed.child import Child
@@ -12,6 +12,8 @@ from testbed.node.layout import INSIDE, NODE_IP, NODE_NAME
 
 CONFIG, PKI, KUBECONFIGS, LOGS = INSIDE / "config", INSIDE / "pki", INSIDE / "kubeconfigs", INSIDE / "logs"
 API_S = 120.0  # about 3 on an idle machine
+LOOK_S = 0.2
+AWAY = INSIDE / layout.API_SERVER_AWAY
 ETCD = "http://127.0.0.1:2379"
 ETCD_PEER = "http://127.0.0.1:2380"
 
@@ -20,30 +22,42 @@ def run(programs: Mapping[str, str]) -> None:
     def start(name: str, *flags: str, env: Mapping[str, str] | None = None) -> Child:
         return Child([programs[name], *flags], log=LOGS / f"{name}.log", env=env)
 
-    children = [
-        start("etcd", *_etcd()),
-        start("kube-apiserver", *_apiserver()),
+    def start_api_server() -> Child:
+        return start("kube-apiserver", *_apiserver())
+
+    others = [start("etcd", *_etcd())]
+    api_server = start_api_server()
+    others += [
         start("containerd", "--config", f"{CONFIG}/containerd.toml"),
         start("registry", "serve", f"{CONFIG}/registry.yaml", env={"OTEL_TRACES_EXPORTER": "none"}),
         start("versitygw", *_versitygw(), env=_s3_keys()),
     ]
     as_admin = trust(PKI / "ca.crt", PKI / "admin.crt", PKI / "admin.key")
-    children[1].wait_until(lambda: answers_ok(f"{layout.SERVER}/readyz", as_admin), API_S)
-    children += [
+    api_server.wait_until(lambda: answers_ok(f"{layout.SERVER}/readyz", as_admin), API_S)
+    others += [
         start("kube-controller-manager", *_controller_manager()),
         start("kube-scheduler", *_authenticated_as("scheduler"), "--leader-elect=false", "--bind-address=127.0.0.1"),
         start("kubelet", *_kubelet()),
         start("kube-proxy", f"--config={CONFIG}/kube-proxy.yaml"),
         start("coredns", "-conf", f"{CONFIG}/Corefile"),
     ]
-    _wait_for_the_first_to_end(children)
+    _watch_over(others, api_server, start_api_server)
 
 
-def _wait_for_the_first_to_end(children: list[Child]) -> None:
-    pid, status = os.wait()
-    name = next((child.name for child in children if child.pid == pid), str(pid))
-    code = os.waitstatus_to_exitcode(status)
-    print(f"{name} ended with code {code}, and with it the cluster; see {name}.log", file=sys.stderr, flush=True)
+def _watch_over(others: Sequence[Child], api_server: Child, start_api_server: Callable[[], Child]) -> None:
+    """Until one of them ends; the API server alone goes and comes as a file says."""
+    while True:
+        gone = next((child for child in (*others, api_server) if not child.alive()), None)
+        if gone is not None:
+            said = f"{gone.name} ended, and with it the cluster; see {gone.name}.log"
+            print(said, file=sys.stderr, flush=True)
+            return
+        if AWAY.exists():
+            api_server.kill()
+            while AWAY.exists():
+                time.sleep(LOOK_S)
+            api_server = start_api_server()
+        time.sleep(LOOK_S)
 
 
 def _etcd() -> list[str]:

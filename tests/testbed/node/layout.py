@@ -19,6 +19,8 @@ S3_ACCESS_KEY, S3_SECRET_KEY, S3_REGION = "testbed", "testbed-secret", "us-east-
 
 # The host's state folder as the node sees it: short and always the same, so configuration files are constant.
 INSIDE = Path("/run/testbed")
+API_SERVER_AWAY = "config/api-server-is-away"
+"""While there is such a file in it, the API server is down."""
 # Image layers are what costs minutes, so these outlive the cluster.
 KEPT = ("containerd", "registry")
 FRESH = ("etcd", "kubelet", "cni", "pod-logs", "s3", "s3-accounts", "pki", "kubeconfigs", "config", "logs")
