@@ -45,11 +45,6 @@ NONE = {
 class Watched(OperatorProcess):
     """An operator whose cost is read from outside."""
 
-    @property
-    def pid(self) -> int:
-        assert self._process
-        return self._process.pid
-
     def rss_mib(self) -> float:
         line = next(x for x in Path(f"/proc/{self.pid}/status").read_text().splitlines() if x.startswith("VmRSS"))
         return int(line.split()[1]) / 1024

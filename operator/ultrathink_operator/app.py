@@ -14,6 +14,7 @@ from kopf._cogs.structs.references import Insights
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
+from ultrathink_operator import memory
 from ultrathink_operator.operating import Operator
 from ultrathink_operator.settings import Settings
 
@@ -74,6 +75,7 @@ def run(settings: Settings) -> None:
 
 
 async def _run(settings: Settings) -> None:
+    memory.prepare()
     frame = kopf.OperatorSettings()
     frame.scanning.disabled = True
     frame.posting.enabled = False

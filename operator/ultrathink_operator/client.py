@@ -1,14 +1,17 @@
 """Requests to the API server: JSON in and out, limited, timed out, counted; errors as one type."""
 
 import asyncio
+import copy
 import json
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, Self
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
+from pydantic_core import from_json
 
 from ultrathink_operator.clock import ServerClock
 from ultrathink_operator.limits import Limiter
@@ -41,11 +44,20 @@ class Api:
     def __init__(self, configuration: Configuration, limiter: Limiter, clock: ServerClock, count: Counter) -> None:
         # Each kind of each namespace holds a connection for its watch: a pool with an end would starve the writes.
         configuration.connection_pool_maxsize = UNLIMITED
+        # Told once: aiohttp would ask a thread for the proxy, and another for ~/.netrc, before each request.
+        configuration.proxy = configuration.proxy or _proxy(configuration.host)
+        configuration.client_session_kwargs = {"trust_env": False}
         self._client: Any = ApiClient(configuration)
         self._limiter, self._clock, self._count = limiter, clock, count
 
     async def close(self) -> None:
         await self._client.close()
+
+    def limited(self, limiter: Limiter) -> Self:
+        """The same connections for requests that do not wait in line with the others."""
+        made = copy.copy(self)
+        made._limiter = limiter
+        return made
 
     async def get(self, path: str, *, accept: str = "application/json", **query: str | int) -> Json:
         return await self._json("GET", path, query, accept=accept)
@@ -87,7 +99,7 @@ class Api:
         response = await self._send("GET", path, query, None, "application/json", "", timeout)
         try:
             async for line in _lines(response.response.content):
-                yield json.loads(line)
+                yield _parsed(line)
         finally:
             response.response.close()
 
@@ -101,8 +113,7 @@ class Api:
         content: str = "application/json",
     ) -> Json:
         response = await self._send(method, path, query, body, accept, content, REQUEST_TIMEOUT_S)
-        found: Json = json.loads(await response.read())
-        return found
+        return _parsed(await response.read())
 
     async def _send(
         self,
@@ -140,6 +151,20 @@ class Api:
         if response.status == 429:
             self._limiter.pause(float(wait) if wait.isdecimal() else RETRY_AFTER_S)
         return _error(response.status, text)
+
+
+def _parsed(text: bytes) -> Json:
+    """Keys and short values that repeat are one string each: most of what is stored says the same."""
+    found: Json = from_json(text, cache_strings="all")
+    return found
+
+
+def _proxy(address: str) -> str | None:
+    """As the environment names it for the API server."""
+    parts = urlsplit(address)
+    if urllib.request.proxy_bypass_environment(parts.netloc):
+        return None
+    return urllib.request.getproxies_environment().get(parts.scheme)
 
 
 def _error(status: int, text: bytes) -> ApiError:

@@ -5,9 +5,13 @@ from collections.abc import Callable
 
 from ultrathink_operator import kinds
 from ultrathink_operator.client import Api
+from ultrathink_operator.limits import Limiter
 from ultrathink_operator.observe import Explanation, explanation
 
 ASK_AGAIN_S = 10.0
+LISTS = 10.0
+"""Lists of Events a second, over all jobs: a fifth of the requests that are allowed by default, so that a thousand jobs
+that wait for GPUs keep no other from being made."""
 
 
 class Explainer:
@@ -17,6 +21,7 @@ class Explainer:
         self._api, self._wake = api, wake
         self._found: dict[str, dict[str, tuple[Explanation, ...]]] = {}
         self._asked: dict[str, dict[str, float]] = {}
+        self._lists = Limiter(LISTS, LISTS)
 
     def of_job(self, job: str) -> tuple[Explanation, ...]:
         return tuple(one for uid in sorted(self._found.get(job, ())) for one in self._found[job][uid])
@@ -26,10 +31,10 @@ class Explainer:
         self._asked.pop(job, None)
 
     async def ask(self, namespace: str, job: str, uid: str) -> None:
-        """Look at the Events of one object, unless that was done just now."""
+        """Look at the Events of one object, unless that was done just now, or others have taken all turns."""
         asked = self._asked.setdefault(job, {})
         now = time.monotonic()
-        if now - asked.get(uid, -ASK_AGAIN_S) < ASK_AGAIN_S:
+        if now - asked.get(uid, -ASK_AGAIN_S) < ASK_AGAIN_S or not self._lists.try_now():
             return
         asked[uid] = now
         selector = f"involvedObject.uid={uid},type=Warning"

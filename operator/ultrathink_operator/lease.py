@@ -14,6 +14,8 @@ from ultrathink_operator.client import UNREACHABLE, Api, ApiError, Json
 
 DURATION_S = 15
 RENEW_S = 2.0
+RENEWALS = 5.0
+"""Requests a second that a Lease may need at most: behind a thousand jobs that came together it would run out."""
 REQUEST_S = 5.0
 SAFE_SHARE = 2 / 3
 """No request starts later than this share of the Lease after its last renewal began: the rest is for it to arrive."""

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ultrathink_api import names
+from ultrathink_api.base import slim
 from ultrathink_api.protocol import Progress
 from ultrathink_api.runtime import RuntimeSpec
 from ultrathink_api.status import JobStatus
@@ -260,7 +261,7 @@ def job_view(raw: Mapping[str, Any]) -> JobView:
     """A job as stored. A status that cannot be read (somebody forged it) counts as none."""
     stored = raw.get("status") or {}
     try:
-        status = JobStatus.model_validate(stored)
+        status = slim(JobStatus.model_validate(stored))
     except ValidationError:
         status = JobStatus()
     return JobView(

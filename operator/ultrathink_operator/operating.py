@@ -2,18 +2,20 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
+from ultrathink_operator import memory
 from ultrathink_operator import web as serving
 from ultrathink_operator.apply import Applier
 from ultrathink_operator.client import Api
 from ultrathink_operator.clock import ServerClock
 from ultrathink_operator.explain import Explainer
-from ultrathink_operator.lease import Lease
+from ultrathink_operator.lease import RENEWALS, Lease
 from ultrathink_operator.limits import Limiter
 from ultrathink_operator.loop import Passes
 from ultrathink_operator.metrics import Metrics, StateCollector
@@ -28,6 +30,8 @@ SILENT_S = 180.0
 STUCK_S = 60.0
 """An event loop that has not turned for so long hangs."""
 TURN_S = 1.0
+TRIM_EVERY = 30
+"""Turns between two looks at what memory is no longer needed; a look takes milliseconds."""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +44,8 @@ class Operator:
         self.clock, self.metrics = ServerClock(), Metrics()
         limiter = Limiter(settings.api_rate, settings.api_burst)
         self.api = Api(configuration, limiter, self.clock, self.metrics.count_request)
-        self.lease = Lease(self.api, settings.namespace, settings.lease, settings.identity, self._leads)
+        own_line = self.api.limited(Limiter(RENEWALS, RENEWALS))
+        self.lease = Lease(own_line, settings.namespace, settings.lease, settings.identity, self._leads)
         self.supervisors = Supervisors(settings.keys, self.clock, self._wake)
         self.explainer = Explainer(self.api, self._wake)
         self.world = World(self.api, settings.watched, settings.house, self._wake, self._job_changed)
@@ -118,6 +123,8 @@ class Operator:
         self.passes.wake_all()
 
     async def _turn(self) -> None:
-        while True:
+        for turn in itertools.count(1):
             self.turned_at = time.monotonic()
+            if turn % TRIM_EVERY == 0:
+                memory.give_back()
             await asyncio.sleep(TURN_S)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ultrathink_api import GROUP_VERSION
+from ultrathink_api.base import slim
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import KIND, JobSpec
 from ultrathink_api.runtime import RuntimeSpec
@@ -16,8 +17,8 @@ from ultrathink_operator.render.order import Order, fingerprint
 from ultrathink_planner import Plan, plan
 
 DEFAULT_RUNTIME = "default"
-PLANS_KEPT = 4096
-"""A plan takes a millisecond and every pass asks for it; this many fit into a few megabytes."""
+PLANS_KEPT = 2048
+"""A plan takes a millisecond and every pass asks for it; with its spec it takes 11 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def planned(name: str, spec: str) -> tuple[JobSpec, Plan]:
     job, problems = check(whole)
     if job is None:
         raise Refused(*problems)
-    return job.spec, plan(job.spec)
+    return slim(job.spec), slim(plan(job.spec))
 
 
 def grace_seconds(seen: Observed) -> int:

@@ -11,8 +11,11 @@ from kubernetes import client
 from integration.operator.parts.head import Head
 from integration.operator.parts.place import Place, eventually, operator_account
 from integration.operator.parts.process import OperatorProcess
+from ultrathink_operator.loop import AT_ONCE
 
 Start = Callable[..., OperatorProcess]
+OTHERS = 24
+"""Sockets beside those of passes: watches and audits of five kinds, the Lease, two ports and who asks there."""
 
 
 @pytest.fixture
@@ -127,3 +130,18 @@ def test_a_right_that_is_taken_away_is_named_in_the_jobs_status_and_given_back_c
     role.rules = rules
     access.replace_namespaced_role("ultrathink-operator", lonely.namespace, role)
     eventually(lambda: lonely.sets() == ["poor-1-head", "poor-1-worker"], says=operator.said)
+
+
+def test_many_jobs_that_come_together_share_few_connections(lonely: Place, start: Start) -> None:
+    jobs = [f"crowd-{n}" for n in range(3 * AT_ONCE)]
+    for name in jobs:
+        lonely.submit(name, suspend=True)
+    operator, most = start(), 0
+
+    def told() -> bool:
+        nonlocal most
+        most = max(most, operator.sockets())
+        return all(lonely.status(name).get("phase") == "Suspended" for name in (jobs[0], jobs[-1]))
+
+    eventually(told, says=operator.said)
+    assert most < AT_ONCE + OTHERS

@@ -6,7 +6,7 @@ import pytest
 
 from ultrathink_operator import kinds
 from ultrathink_operator.kinds import View
-from ultrathink_operator.observe import ServiceView
+from ultrathink_operator.observe import ServiceView, service_view
 from ultrathink_operator.reflect import Store
 
 KEY = ("team", "q-1")
@@ -56,7 +56,7 @@ def test_the_answer_to_our_own_write_counts_at_once_and_its_event_later_is_no_ne
 
 def test_what_a_list_does_not_show_is_gone(store: Store, changed: list[View]) -> None:
     store.take(service(3))
-    store.replace([service(4, "q-2")], version=9)
+    store.replace([service_view(service(4, "q-2"))], version=9)
     assert [v.meta.name for v in store.of_job("job-uid")] == ["q-2"]
     assert [v.meta.name for v in changed] == ["q-1", "q-2", "q-1"]
 
@@ -89,7 +89,7 @@ def test_an_object_that_changes_its_job_is_no_longer_the_first_ones(store: Store
 
 
 def test_the_store_differs_from_a_list_that_shows_more(store: Store) -> None:
-    store.replace([service(3)], version=5)
+    store.replace([service_view(service(3))], version=5)
     assert not store.differs({KEY: 3}, 6)
     assert store.differs({KEY: 4}, 6)
     assert store.differs({KEY: 3, ("team", "q-2"): 6}, 6)

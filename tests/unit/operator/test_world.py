@@ -8,7 +8,7 @@ import pytest
 from ultrathink_operator import kinds
 from ultrathink_operator.client import Api
 from ultrathink_operator.explain import Explainer
-from ultrathink_operator.observe import Observed, Trouble
+from ultrathink_operator.observe import Observed, Trouble, job_view
 from ultrathink_operator.progress import Supervisors
 from ultrathink_operator.world import World
 from unit.operator.parts.cluster import HOUSE, START, Cluster
@@ -71,7 +71,7 @@ def woken() -> list[str]:
 def world(woken: list[str]) -> World:
     """Of two namespaces, a job in one of them, and its kind listed."""
     made = World(cast(Api, None), ["team", "other"], HOUSE, woken.append, lambda job: None)
-    made.store(kinds.JOB, "team").replace([raw("elder")], 1)
+    made.store(kinds.JOB, "team").replace([job_view(raw("elder"))], 1)
     woken.clear()
     return made
 

@@ -66,6 +66,15 @@ class OperatorProcess:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(END_S)
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def sockets(self) -> int:
+        """How many are open."""
+        return sum(1 for one in Path(f"/proc/{self.pid}/fd").iterdir() if _is_socket(one))
+
     def wait_ready(self) -> None:
         eventually(lambda: self.get(self.metrics_port, "/readyz")[0] == 200, says=lambda: tail(self.log, 40))
 
@@ -80,3 +89,10 @@ class OperatorProcess:
 
     def said(self) -> Any:
         return tail(self.log, 60).splitlines()
+
+
+def _is_socket(descriptor: Path) -> bool:
+    try:
+        return str(descriptor.readlink()).startswith("socket:")
+    except FileNotFoundError:  # closed between the look at the folder and this one
+        return False
