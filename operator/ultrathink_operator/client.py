@@ -53,10 +53,10 @@ class Api:
     async def close(self) -> None:
         await self._client.close()
 
-    def limited(self, limiter: Limiter) -> Self:
+    def beside(self, rate: float) -> Self:
         """The same connections for requests that do not wait in line with the others."""
         made = copy.copy(self)
-        made._limiter = limiter
+        made._limiter = Limiter(rate, rate, beside=self._limiter)
         return made
 
     async def get(self, path: str, *, accept: str = "application/json", **query: str | int) -> Json:

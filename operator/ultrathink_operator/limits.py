@@ -4,22 +4,31 @@ import asyncio
 import contextlib
 import random
 import time
+from dataclasses import dataclass
+
+
+@dataclass
+class _Pause:
+    """What a server has asked for."""
+
+    until: float = 0.0
 
 
 class Limiter:
-    """A token bucket for the whole process. A server that says Retry-After is heeded by everybody."""
+    """A token bucket for the whole process, or a second one `beside` it for what cannot wait in line. A server that
+    says Retry-After is heeded by everybody."""
 
-    def __init__(self, rate: float, burst: float) -> None:
+    def __init__(self, rate: float, burst: float, beside: "Limiter | None" = None) -> None:
         self._rate, self._burst = rate, burst
         self._tokens, self._at = burst, time.monotonic()
-        self._paused_until = 0.0
+        self._pause = beside._pause if beside else _Pause()
 
     async def wait(self) -> None:
         """Until this request may go out; in the order of asking."""
         self._refill()
         self._tokens -= 1
         owed = -self._tokens / self._rate if self._tokens < 0 else 0.0
-        await asyncio.sleep(max(owed, self._paused_until - time.monotonic(), 0))
+        await asyncio.sleep(max(owed, self._pause.until - time.monotonic(), 0))
 
     def try_now(self) -> bool:
         """Take a token if there is one."""
@@ -30,7 +39,7 @@ class Limiter:
         return True
 
     def pause(self, seconds: float) -> None:
-        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+        self._pause.until = max(self._pause.until, time.monotonic() + seconds)
 
     def _refill(self) -> None:
         now = time.monotonic()

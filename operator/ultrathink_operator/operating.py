@@ -44,8 +44,9 @@ class Operator:
         self.clock, self.metrics = ServerClock(), Metrics()
         limiter = Limiter(settings.api_rate, settings.api_burst)
         self.api = Api(configuration, limiter, self.clock, self.metrics.count_request)
-        own_line = self.api.limited(Limiter(RENEWALS, RENEWALS))
-        self.lease = Lease(own_line, settings.namespace, settings.lease, settings.identity, self._leads)
+        self.lease = Lease(
+            self.api.beside(RENEWALS), settings.namespace, settings.lease, settings.identity, self._leads
+        )
         self.supervisors = Supervisors(settings.keys, self.clock, self._wake)
         self.explainer = Explainer(self.api, self._wake)
         self.world = World(self.api, settings.watched, settings.house, self._wake, self._job_changed)

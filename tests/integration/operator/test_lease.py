@@ -9,7 +9,6 @@ from integration.operator.parts.clients import api_for
 from integration.operator.parts.place import Place
 from ultrathink_operator.client import Api, ApiError
 from ultrathink_operator.lease import DURATION_S, RENEWALS, SAFE_SHARE, Lease, NotLeader
-from ultrathink_operator.limits import Limiter
 
 
 class Clock:
@@ -112,11 +111,9 @@ async def test_of_two_that_take_it_at_once_one_is_refused(api: Api, lonely: Plac
 
 async def test_a_lease_is_renewed_before_all_that_waits_in_line(api: Api, lonely: Place, clock: Clock) -> None:
     """A thousand jobs that come together are minutes of requests: longer than a lease lasts."""
-    crowd = Limiter(rate=0.001, burst=1)
-    waiting = asyncio.create_task(api.limited(crowd).get("/version"))
-    behind = asyncio.create_task(api.limited(crowd).get("/version"))
-    await waiting
-    ahead = lease(api.limited(Limiter(RENEWALS, RENEWALS)), lonely, "a", clock)
+    crowded = api.beside(rate=0.001)
+    behind = asyncio.create_task(crowded.get("/version"))
+    ahead = lease(crowded.beside(RENEWALS), lonely, "a", clock)
     await ahead.round()
     assert ahead.leading and not behind.done()
     behind.cancel()

@@ -29,6 +29,16 @@ async def test_everybody_heeds_a_pause() -> None:
     assert time.monotonic() - started >= 0.19
 
 
+async def test_who_has_a_line_of_his_own_waits_for_no_tokens_but_heeds_the_pause() -> None:
+    crowded = Limiter(rate=0.001, burst=1)
+    ahead = Limiter(rate=1000, burst=1000, beside=crowded)
+    assert [crowded.try_now(), crowded.try_now(), ahead.try_now()] == [True, False, True]
+    crowded.pause(0.2)
+    started = time.monotonic()
+    await ahead.wait()
+    assert time.monotonic() - started >= 0.19
+
+
 def test_jitter_stays_within_its_share() -> None:
     assert all(9 <= jittered(10) <= 11 for _ in range(100))
 
