@@ -20,6 +20,7 @@ import build as images  # noqa: E402 (a script, not a package: the path above is
 
 RELEASE = "ultrathink"
 CHART = ROOT / "charts" / "ultrathink"
+PREVIOUS = ROOT / "tests" / "testbed" / "previous" / "ultrathink-0.1.0.tgz"
 SYSTEM, JOBS, BOUNDED, ELSEWHERE = "utk-e2e-system", "utk-e2e-jobs", "utk-e2e-bounded", "utk-e2e-elsewhere"
 WATCHED = (JOBS, BOUNDED)
 NAMESPACES = (SYSTEM, *WATCHED, ELSEWHERE)
@@ -45,6 +46,20 @@ class House:
 
     def install(self, *settings: str) -> None:
         self._change("install", CHART, *self.settings, *settings)
+
+    def install_previous(self) -> None:
+        """The chart and the CRDs of the release before, which knows nothing of admission; images are today's."""
+        self._change("install", PREVIOUS, *(one for one in self.settings if not one.startswith("admission.")))
+
+    def upgrade(self, *settings: str) -> None:
+        self._change("upgrade", CHART, "--reset-then-reuse-values", *settings)
+
+    def rollback(self) -> None:
+        self.kubernetes.helm("rollback", RELEASE, "--namespace", SYSTEM)
+        self._wait_for_operator()
+
+    def uninstall(self) -> None:
+        self.kubernetes.helm("uninstall", RELEASE, "--namespace", SYSTEM, "--ignore-not-found", "--wait")
 
     def _change(self, verb: str, chart: Path, *settings: str) -> None:
         chosen = [part for one in settings for part in ((one,) if one.startswith("--") else ("--set", one))]

@@ -1,4 +1,4 @@
-"""(d), (e) and an API server that goes: one job trains on through all of it, then is deleted."""
+"""(d), (e) and what a release and an API server live through: one job trains on through all of it, then is deleted."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 import yaml
-from e2e.house import DEPLOYMENT, JOBS, RELEASE, SYSTEM, House
-from e2e.jobs import START_S, Job, lives, quickstart
+from e2e.house import DEPLOYMENT, ELSEWHERE, JOBS, RELEASE, SYSTEM, WATCHED, House
+from e2e.jobs import END_S, START_S, Job, lives, quickstart, utk
 from e2e.kubernetes import Kubernetes
 from e2e.waiting import say, wait_for
 
@@ -25,6 +25,7 @@ FRESH_S = 45.0
 """How old the progress may be that is shown."""
 GONE_S = 180.0
 AWAY_S = 60.0
+STEPS = 20
 OPERATOR = "app.kubernetes.io/component=operator"
 OWN = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/managed-by=Helm"
 CLUSTER_WIDE = "clusterroles,clusterrolebindings"
@@ -131,6 +132,79 @@ def told(job: Job) -> list[tuple[float, int]]:
         if said.startswith("{") and (event := json.loads(said)).get("event") == "step":
             found.append((datetime.fromisoformat(at).timestamp(), event["step"]))
     return found
+
+
+def test_an_upgrade_and_its_rollback_touch_no_pod_of_a_running_job(house: House, endless: Job) -> None:
+    pods, operator = endless.pods(), lives(house, SYSTEM, OPERATOR)
+    house.upgrade("operator.logLevel=debug", "runtime.pods.cpus=250m")
+    upgraded = lives(house, SYSTEM, OPERATOR)
+    assert set(upgraded) - set(operator), "no operator is new, so this shows nothing"
+    assert_shown_fresh(endless)
+    house.rollback()
+    assert set(lives(house, SYSTEM, OPERATOR)) - set(upgraded) - set(operator)
+    assert_shown_fresh(endless)
+    assert endless.pods() == pods
+    assert_undisturbed(endless)
+
+
+def assert_shown_fresh(job: Job) -> None:
+    """Where the job is now is soon what `kubectl get utj` and `utk status` show."""
+    now = job.last_step()
+    wait_for(f"kubectl to show step {now}", lambda: int(job.row()["STEP"] or 0) >= now, FRESH_S, job.row)
+    shown = utk(job.house, "status", job.name, "-n", job.namespace, "-o", "jsonpath={.status.progress.step}")
+    assert int(shown.stdout) >= now, shown
+
+
+def test_uninstalled_and_installed_for_all_namespaces_the_job_goes_on(house: House, endless: Job) -> None:
+    pods = endless.pods()
+    house.uninstall()
+    try:
+        assert left_of_release(house) == [f"secret/{RELEASE}-control"], "the key stays, and with it running jobs"
+        assert house.kubernetes.get("crd", "ultrathinkjobs.ultrathink.io")
+        at_uninstall = endless.last_step()
+        endless.wait_for_step(at_uninstall + 1, ADVANCE_S)
+        house.install("scope=cluster", "rbac.userRoles=true")
+        assert len(made_cluster_wide(house)) == len(("operator", "its binding", "view", "edit", "admin"))
+        with Job(house, "far-away", ELSEWHERE) as far_away:
+            small = {"training": {"steps": STEPS}, "workers": {"count": 1}}
+            far_away.apply(quickstart("far-away", lambda spec: spec.update(small)))
+            assert far_away.wait_for_end(START_S + END_S)["phase"] == "Succeeded"
+        assert_shown_fresh(endless)
+    finally:
+        house.uninstall()
+        house.install()
+    assert not made_cluster_wide(house)
+    assert_shown_fresh(endless)
+    assert endless.pods() == pods
+    assert_undisturbed(endless)
+
+
+def left_of_release(house: House) -> list[str]:
+    kinds = "deployments,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings"
+    return [
+        name
+        for namespace in (SYSTEM, *WATCHED)
+        for name in house.kubernetes.kubectl("get", kinds, "-n", namespace, "-l", OWN, "-o", "name").split()
+    ]
+
+
+def test_from_the_release_before_to_this_one_a_running_job_goes_on(house: House, endless: Job) -> None:
+    pods = endless.pods()
+    house.uninstall()
+    house.install_previous()  # with its CRDs, so this is their rollback, and the upgrade below theirs
+    before, step = fields(house), endless.last_step()
+    endless.wait_for_step(step + 1, ADVANCE_S)
+    house.upgrade(*house.settings)
+    assert before < fields(house), "the CRDs did not change, so this shows nothing"
+    assert_shown_fresh(endless)
+    assert endless.pods() == pods
+    assert_undisturbed(endless)
+
+
+def fields(house: House) -> set[str]:
+    """Of a job's spec, by the schema that is served."""
+    crd = house.kubernetes.get("crd", "ultrathinkjobs.ultrathink.io")
+    return set(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
 
 
 def test_e_deleting_in_mid_training_saves_first_and_leaves_only_checkpoints(house: House, endless: Job) -> None:
