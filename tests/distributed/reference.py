@@ -12,6 +12,7 @@ from ultrathink_api.sections.training import OptimizerSpec
 from ultrathink_planner import ModelShape, MoEShape, Plan
 
 BALANCE_STEP = 1e-3
+BALANCE_WHOLE = 0.1
 THRESHOLD_STEP = 0.4
 
 Named = dict[str, Tensor]
@@ -252,7 +253,8 @@ def train(
                 adamw(value, gradients[name] * scale, moments[name], step, rate, plan.optimizer)
         counts = torch.stack([layer.asked for layer in layers])
         if shape.moe and shape.moe.balance == "bias":
-            direction = (counts.sum(1, keepdim=True) - counts * number).sign().double()
+            mean = counts.sum(1, keepdim=True).clamp(min=1).double() / number
+            direction = ((1 - counts / mean) / BALANCE_WHOLE).clamp(-1, 1)
             biases = biases + BALANCE_STEP * (direction - direction.mean(1, keepdim=True))
         if shape.moe and effort < 1:
             slots = tokens_BT.numel() * shape.moe.top_k

@@ -10,6 +10,9 @@ from .moe import MoE
 
 BIAS_RATE = 1e-3
 """Step of a selection bias per optimizer step, as DeepSeek-V3 chose it for scores of the same size."""
+WHOLE_STEP = 0.1
+"""Distance from the mean load, relative to it, from which on a bias moves by its whole step. Nearer it moves by less,
+and so comes to rest: steps of one size would swing it around the mean for good."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,16 @@ def move_balance(layers: list[MoE], counts: Counts) -> None:
     above, its sum kept at zero; the next balance loss pulls against this step's load."""
     for layer, asked_E in zip(layers, counts.asked_LE, strict=True):
         if layer.bias is not None:
-            direction_E = (asked_E.sum() - asked_E * len(asked_E)).sign().to(layer.bias.dtype)
-            layer.bias += BIAS_RATE * (direction_E - direction_E.mean())
+            layer.bias += BIAS_RATE * direction(asked_E).to(layer.bias.dtype)
         if layer.previous is not None:
             layer.previous.copy_(asked_E)
         if layer.dre is not None and layer.thresholds is not None:
             rows, facts = int(asked_E.sum()), layer.facts
             move_threshold(layer.dre, layer.moe, layer.thresholds, facts.effort, rows=rows, tokens=facts.tokens)
+
+
+def direction(asked_E: torch.Tensor) -> torch.Tensor:
+    """Up to one for an idle expert, down to minus one for a busy one; its mean is zero."""
+    mean = asked_E.sum().clamp(min=1).double() / len(asked_E)
+    away_E = ((1 - asked_E / mean) / WHOLE_STEP).clamp(-1, 1)
+    return away_E - away_E.mean()

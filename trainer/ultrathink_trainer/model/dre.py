@@ -20,6 +20,8 @@ SOFTMAX_RATE = 0.4
 """The same over the number of experts, as softmax scores shrink with it: RATE for 8 experts."""
 LOWEST, HIGHEST = -1.0, 2.0
 """Bounds of a threshold: beyond any score with its balance bias."""
+SIGMOID_START = 0.5
+"""A threshold's first value where scores begin around a half; softmax scores begin near zero, and so does theirs."""
 FORWARD_FLOPS, TRAINED_FLOPS = 6, 18
 """Of a row in an expert, in units of hidden x intermediate: three products of two each, and twice that backward."""
 

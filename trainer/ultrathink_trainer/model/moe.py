@@ -12,7 +12,7 @@ from ultrathink_planner import DREShape, MoEShape
 
 from .auxiliary import StepFacts, attach, global_loss, micro_loss, rows_per_expert, z_loss
 from .context import positions_of
-from .dre import FULL, threshold, trained
+from .dre import FULL, SIGMOID_START, threshold, trained
 from .kernels import grouped_linear
 from .layers import SwiGLU
 from .router import Choice, Router
@@ -91,6 +91,8 @@ class MoE(nn.Module):
         for buffer in (self.asked, self.counts, self.losses, self.bias, self.previous, self.thresholds):
             if buffer is not None:
                 buffer.zero_()
+        if self.thresholds is not None and self.moe.router == "sigmoid":
+            self.thresholds.fill_(SIGMOID_START)
 
     def forward(self, x_BTH: torch.Tensor) -> torch.Tensor:
         x_NH = x_BTH.flatten(0, 1)

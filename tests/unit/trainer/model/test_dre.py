@@ -100,6 +100,15 @@ def test_each_effort_keeps_its_budget() -> None:
         assert sum(late) / len(late) == pytest.approx(effort * EXPERTS.top_k, rel=0.02)
 
 
+@pytest.mark.parametrize(("router", "first"), [("softmax", 0.0), ("sigmoid", 0.5)])
+def test_a_threshold_begins_where_scores_begin(router: str, first: float) -> None:
+    moe = at(layer(router=router), 0.5)
+    assert moe.thresholds.tolist() == [first, first]
+    torch.nn.init.zeros_(moe.router.weight)
+    moe(tokens())
+    assert moe.counts.sum() == TOKENS * EXPERTS.top_k, "a router that knows nothing skips nothing"
+
+
 def test_training_takes_each_effort_equally_often_and_alike_everywhere() -> None:
     drawn = [effort_of_step(DRE, 3, step) for step in range(30)]
     assert all(sorted(drawn[i : i + 3]) == [0.5, 0.75, 1.0] for i in range(0, 30, 3))

@@ -125,6 +125,20 @@ def test_balance_lifts_the_idle_and_lowers_the_busy_and_stays_centred() -> None:
     assert moe.bias.argmin() == 0
 
 
+def test_near_the_mean_a_bias_moves_in_proportion_and_at_it_not_at_all() -> None:
+    moe = layer(experts=4)
+    move_balance([moe], sent([[100, 100, 100, 100]]))
+    assert not moe.bias.any()
+    move_balance([moe], sent([[105, 95, 100, 100]]))
+    torch.testing.assert_close(moe.bias, torch.tensor([-0.5, 0.5, 0.0, 0.0]) * BIAS_RATE)
+
+
+def test_a_step_that_asked_for_nothing_moves_no_bias() -> None:
+    moe = layer(experts=4)
+    move_balance([moe], sent([[0, 0, 0, 0]]))
+    assert not moe.bias.any()
+
+
 def test_balance_evens_out_a_lopsided_router() -> None:
     moe = layer(top_k=1, norm_top_k=False)
     x = tokens(512)
