@@ -2,10 +2,12 @@
 
 import argparse
 import contextlib
+import os
 import statistics
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -113,7 +115,12 @@ def _served(custom: Any) -> bool:
 
 def submit(place: Place, names: list[str], **spec: Any) -> None:
     with ThreadPoolExecutor(SENDERS) as senders:
-        list(senders.map(lambda name: place.submit(name, **spec), names))
+        list(senders.map(lambda name: place.submit(name, training=own_training(name), **spec), names))
+
+
+def own_training(name: str) -> dict[str, Any]:
+    """Each job has a plan of its own: of a thousand equal ones the operator would keep one."""
+    return {"steps": 200, "seed": zlib.crc32(name.encode())}
 
 
 def quiet(operator: Watched) -> None:
@@ -137,6 +144,7 @@ def idle(operator: Watched, jobs: int) -> dict[str, Any]:
     time.sleep(QUIET_S)  # the length of the look is what is asked for
     return {
         "jobs": jobs,
+        "load": os.getloadavg()[0],
         "rssMiB": round(operator.rss_mib(), 1),
         "requestsPerSecond": round((operator.requests() - before) / QUIET_S, 2),
         "statusWrites": operator.status_writes() - writes,
@@ -155,13 +163,14 @@ def creation(place: Place, operator: Watched) -> dict[str, Any]:
     for place_in_line, name in enumerate(names):
         time.sleep(max(0.0, began + place_in_line / RATE - time.monotonic()))
         sent[name] = time.monotonic()
-        place.submit(name)
+        place.submit(name, training=own_training(name))
     eventually(lambda: arrivals.seen.keys() >= sent.keys(), DEADLINE_S, lambda: len(arrivals.seen))
     quiet(operator)
     took = sorted(arrivals.seen[name] - sent[name] for name in names)
     spent = operator.cpu_seconds() - cpu
     return {
         "jobs": len(names),
+        "load": os.getloadavg()[0],
         "perSecond": RATE,
         "p50Seconds": round(statistics.median(took), 3),
         "p99Seconds": round(took[int(0.99 * (len(took) - 1))], 3),
@@ -186,6 +195,7 @@ def restart(place: Place, operator: Watched, known: int) -> dict[str, Any]:
     touched = [name for name, version in versions.items() if after.get(name) != version]
     return {
         "jobs": known,
+        "load": os.getloadavg()[0],
         "decisionSeconds": round(decided, 2),
         "jobsTouched": len(touched),
         "rssMiB": round(operator.rss_mib(), 1),
@@ -244,9 +254,9 @@ def judged(rows: dict[str, Any]) -> dict[str, Any]:
     }
     missed = [name for name, value in found.items() if value > GOALS[name]]
     missed += ["jobsTouched"] if rows["restart"]["jobsTouched"] else []
-    worst = max(value / GOALS[name] for name, value in found.items())
-    told = {"rows": rows, "none": NONE, "goals": GOALS, "limits": LIMITS, "missed": missed}
-    return {**told, "ratio": round(worst, 3), "ok": not missed}
+    ratios = {name: round(value / GOALS[name], 3) for name, value in found.items()}
+    told = {"rows": rows, "none": NONE, "goals": GOALS, "limits": LIMITS, "missed": missed, "ratios": ratios}
+    return {**told, "ratio": max(ratios.values()), "ok": not missed}
 
 
 def main() -> int:
