@@ -11,7 +11,10 @@ QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 SOME = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*)(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 """A quantity above zero."""
 
-CpuQuantity = Annotated[str, Field(pattern=SOME, max_length=32)] | Annotated[int, Field(ge=1)]
+MOST_CORES = 1_000_000
+"""No machine has as many; a number too large for 64 bits the API server would not even take for one."""
+
+CpuQuantity = Annotated[str, Field(pattern=SOME, max_length=32)] | Annotated[int, Field(ge=1, le=MOST_CORES)]
 """Cores, as people write them: 2, "2" or 500m; without any, nothing runs."""
 
 

@@ -28,6 +28,7 @@ def only(change: dict) -> Problem:
         ({"workers.count": 10**9}, "UTK0105", "spec.workers.count", "limits"),
         ({"workers.cpus": 0}, "UTK0105", "spec.workers.cpus", "limits"),
         ({"workers.cpus": "0.00"}, "UTK0105", "spec.workers.cpus", "limits"),
+        ({"workers.cpus": 10**19}, "UTK0105", "spec.workers.cpus", "limits"),
         ({"workers.memory": "lots"}, "UTK0105", "spec.workers.memory", "limits"),
         ({"training.precision": "fp8"}, "UTK0103", "spec.training.precision", "correct"),
         ({"model.moe": {"balance": "fair"}}, "UTK0103", "spec.model.moe.balance", "correct"),
