@@ -159,7 +159,8 @@ def test_uninstalled_and_installed_for_all_namespaces_the_job_goes_on(house: Hou
     pods = endless.pods()
     house.uninstall()
     try:
-        assert left_of_release(house) == [f"secret/{RELEASE}-control"], "the key stays, and with it running jobs"
+        key = [f"secret/{RELEASE}-control"]  # without it running jobs could not be spoken to again
+        wait_for("nothing but the key", lambda: left_of_release(house) == key, GONE_S, lambda: left_of_release(house))
         assert house.kubernetes.get("crd", "ultrathinkjobs.ultrathink.io")
         at_uninstall = endless.last_step()
         endless.wait_for_step(at_uninstall + 1, ADVANCE_S)
