@@ -83,7 +83,7 @@ equality: $(READY) ## the long proof: all layouts train the same model; resumabl
 	$(RUN)/python -m distributed.suite
 
 bench: $(READY) ## every benchmark; results in bench/results
-	@for module in $$(ls bench/*.py | xargs -n1 basename | sed 's/\.py$$//' | grep -v -E '^(report|__init__|small_run)$$'); do \
+	@for module in $$(ls bench/*.py | xargs -n1 basename | sed 's/\.py$$//' | grep -v -E '^(report|__init__|layer|small_run)$$'); do \
 		$(RUN)/python -m bench.$$module || exit 1; done
 
 robustness: $(READY) ## every test of the fault matrices, then docs/robustness.md and security.md; goes on where it was

@@ -6,11 +6,10 @@ Forward and backward of one layer at full effort and at less, in turns; experts 
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+from bench.layer import FEW, HIDDEN, MANY, PAIRS, TOKENS, Size, Step, step_of
 from bench.report import report
 
 from ultrathink_planner import DREShape, MoEShape
@@ -20,39 +19,23 @@ from ultrathink_trainer.model.moe import MoE
 NAME = "dre_time"
 GOAL = 0.85
 EFFORT = 0.7
-PAIRS = 15
 WARM = 3
 THREADS = 1
 """So that a step's CPU time is its own time, however busy the machine is."""
-HIDDEN, TOKENS = 256, 1024
-
-Step = Callable[[], None]
 
 
-@dataclass(frozen=True)
-class Case:
-    """A layer's size: those of bench.moe_layer."""
-
-    experts: int
-    top_k: int
-    intermediate: int
-
-
-CASES = (Case(8, 2, 512), Case(64, 4, 128))
-
-
-def layer_of(case: Case, x_BTH: torch.Tensor) -> MoE:
+def layer_of(size: Size, x_BTH: torch.Tensor) -> MoE:
     """With the threshold at which just so many slots reach it."""
     moe = MoEShape(
-        experts=case.experts,
-        top_k=case.top_k,
+        experts=size.experts,
+        top_k=size.top_k,
         shared=0,
-        intermediate=case.intermediate,
+        intermediate=size.intermediate,
         router="sigmoid",
         norm_top_k=True,
         balance="bias",
     )
-    layer = MoE(HIDDEN, moe, DREShape(null_experts=case.top_k, effort=EFFORT, efforts=(EFFORT,)))
+    layer = MoE(HIDDEN, moe, DREShape(null_experts=size.top_k, effort=EFFORT, efforts=(EFFORT,)))
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.normal_(0, HIDDEN**-0.5)
@@ -65,11 +48,11 @@ def layer_of(case: Case, x_BTH: torch.Tensor) -> MoE:
 def layer_step(layer: MoE, x_BTH: torch.Tensor, grad_BTH: torch.Tensor, effort: float) -> Step:
     """Forward and backward of the whole layer, its router too."""
 
+    forth_and_back = step_of(layer, grad_BTH, x_BTH)
+
     def step() -> None:
-        layer.zero_grad(set_to_none=True)
-        x_BTH.grad = None
         layer.facts = StepFacts(tokens=TOKENS, rows=1, effort=effort)
-        layer(x_BTH).backward(grad_BTH)
+        forth_and_back()
 
     return step
 
@@ -81,14 +64,7 @@ def experts_step(layer: MoE, step: Step) -> tuple[Step, int]:
     step()
     hook.remove()
     x_RH, counts_E = seen[0][0].detach().requires_grad_(), seen[0][1]
-    grad_RH = torch.randn_like(x_RH)
-
-    def experts() -> None:
-        layer.zero_grad(set_to_none=True)
-        x_RH.grad = None
-        layer.experts(x_RH, counts_E).backward(grad_RH)
-
-    return experts, len(x_RH)
+    return step_of(layer.experts, torch.randn_like(x_RH), x_RH, counts_E), len(x_RH)
 
 
 def cpu_seconds(step: Step) -> float:
@@ -104,10 +80,10 @@ def pairs_of(full: Step, less: Step) -> list[tuple[float, float]]:
     return [(cpu_seconds(full), cpu_seconds(less)) for _ in range(PAIRS)]
 
 
-def measure(case: Case) -> dict[str, Any]:
+def measure(size: Size) -> dict[str, Any]:
     torch.manual_seed(0)
     x_BTH, grad_BTH = torch.randn(1, TOKENS, HIDDEN, requires_grad=True), torch.randn(1, TOKENS, HIDDEN)
-    layer = layer_of(case, x_BTH)
+    layer = layer_of(size, x_BTH)
     whole = [layer_step(layer, x_BTH, grad_BTH, effort) for effort in (1.0, EFFORT)]
     (full, all_rows), (less, rows) = (experts_step(layer, step) for step in whole)
     saved = 1 - rows / all_rows
@@ -117,7 +93,7 @@ def measure(case: Case) -> dict[str, Any]:
 
     experts_pairs, layer_pairs = pairs_of(full, less), pairs_of(*whole)
     return {
-        "case": f"E={case.experts} K={case.top_k} D={HIDDEN} F={case.intermediate} T={TOKENS}",
+        "case": str(size),
         "flopsSaved": round(saved, 4),
         "realised": realised(experts_pairs),
         "realisedOfWholeLayer": realised(layer_pairs),
@@ -129,7 +105,7 @@ def measure(case: Case) -> dict[str, Any]:
 def measured_times() -> list[dict[str, Any]]:
     """Of each size, the median over pairs of (time saved / FLOPs saved)."""
     torch.set_num_threads(THREADS)
-    return [measure(case) for case in CASES]
+    return [measure(size) for size in (FEW, MANY)]
 
 
 def main() -> int:

@@ -6,11 +6,11 @@ Both layers hold the same weights and see the same tokens; their answers are com
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from bench.layer import FEW, HIDDEN, MANY, PAIRS, TOKENS, Size, Step, step_of
 from bench.report import report
 from torch.profiler import ProfilerActivity, profile
 from transformers import MixtralConfig
@@ -20,51 +20,42 @@ from ultrathink_planner import MoEShape
 from ultrathink_trainer.model.moe import MoE
 
 NAME = "moe_layer"
-PAIRS = 15
 THREADS = 2
-HIDDEN, TOKENS = 256, 1024
 MEMORY_GOAL = 0.8
 """Peak of a step over eager's."""
 CLOSE = 1e-4
 """Of answers and gradients, in float32."""
 
-Step = Callable[[], None]
-
 
 @dataclass(frozen=True)
 class Case:
-    """A layer's size, and how many times as fast as transformers' two ways it should be."""
+    """How many times as fast as transformers' two ways a layer of that size should be."""
 
-    experts: int
-    top_k: int
-    intermediate: int
+    size: Size
     goal: float
     eager_goal: float
 
-    def __str__(self) -> str:
-        return f"E={self.experts} K={self.top_k} D={HIDDEN} F={self.intermediate} T={TOKENS}"
+
+CASES = (Case(FEW, 1.15, 1.7), Case(MANY, 1.25, 15.0))
 
 
-CASES = (Case(8, 2, 512, 1.15, 1.7), Case(64, 4, 128, 1.25, 15.0))
-
-
-def theirs_of(case: Case, way: str) -> MixtralSparseMoeBlock:
+def theirs_of(size: Size, way: str) -> MixtralSparseMoeBlock:
     config = MixtralConfig(
         hidden_size=HIDDEN,
-        intermediate_size=case.intermediate,
-        num_local_experts=case.experts,
-        num_experts_per_tok=case.top_k,
+        intermediate_size=size.intermediate,
+        num_local_experts=size.experts,
+        num_experts_per_tok=size.top_k,
         experts_implementation=way,
     )
     return MixtralSparseMoeBlock(config).train()
 
 
-def ours_like(case: Case, theirs: MixtralSparseMoeBlock) -> MoE:
+def ours_like(size: Size, theirs: MixtralSparseMoeBlock) -> MoE:
     shape = MoEShape(
-        experts=case.experts,
-        top_k=case.top_k,
+        experts=size.experts,
+        top_k=size.top_k,
         shared=0,
-        intermediate=case.intermediate,
+        intermediate=size.intermediate,
         router="softmax",
         norm_top_k=True,
         balance="none",
@@ -76,17 +67,6 @@ def ours_like(case: Case, theirs: MixtralSparseMoeBlock) -> MoE:
         layer.experts.gate_up.copy_(theirs.experts.gate_up_proj)
         layer.experts.down.copy_(theirs.experts.down_proj)
     return layer.train()
-
-
-def step_of(layer: torch.nn.Module, x_BTH: torch.Tensor, grad_BTH: torch.Tensor) -> Step:
-    """Gradients of tokens and weights, as in a stack of layers."""
-
-    def step() -> None:
-        layer.zero_grad(set_to_none=True)
-        x_BTH.grad = None
-        layer(x_BTH).backward(grad_BTH)
-
-    return step
 
 
 def peak_bytes(step: Step) -> int:
@@ -118,16 +98,16 @@ def seconds(step: Step) -> float:
 
 def measure_case(case: Case, pairs: int) -> dict[str, Any]:
     torch.manual_seed(0)
-    eager, grouped = theirs_of(case, "eager"), theirs_of(case, "grouped_mm")
+    eager, grouped = theirs_of(case.size, "eager"), theirs_of(case.size, "grouped_mm")
     with torch.no_grad():
         for parameter in eager.parameters():
             parameter.normal_(0, 0.05)
     grouped.load_state_dict(eager.state_dict())
-    ours = ours_like(case, eager)
+    ours = ours_like(case.size, eager)
     x_BTH = torch.randn(1, TOKENS, HIDDEN, requires_grad=True)
     grad_BTH = torch.randn(1, TOKENS, HIDDEN)
     steps = {
-        name: step_of(layer, x_BTH, grad_BTH)
+        name: step_of(layer, grad_BTH, x_BTH)
         for name, layer in (("ours", ours), ("grouped", grouped), ("eager", eager))
     }
     check(steps, x_BTH, ours, grouped)
@@ -140,7 +120,7 @@ def measure_case(case: Case, pairs: int) -> dict[str, Any]:
     eager_ratio = statistics.median(row["eager"] / row["ours"] for row in rows)
     memory_ratio = memory["ours"] / memory["eager"]
     return {
-        "case": str(case),
+        "case": str(case.size),
         "ratio": round(ratio, 3),
         "goal": case.goal,
         "eagerRatio": round(eager_ratio, 3),
