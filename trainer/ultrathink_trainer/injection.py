@@ -10,17 +10,22 @@ from torch import nn
 
 BLOWS = {"kill": signal.SIGKILL, "hang": signal.SIGSTOP}
 """It is gone, or it stands still."""
+BLEMISHES = frozenset({"nan", "slow", "oom"})
+"""It goes on, and what it computes or how is not what it was."""
 SLOW_SECONDS = 0.2
 """Of each forward from then on: a multiple of what a small model takes, and little beside the time for a hang."""
 IMPOSSIBLE_BYTES = 1 << 50
 """No machine has a pebibyte for one tensor: its allocator refuses as it does when memory is short."""
 
 
-def strike(kind: str, model: nn.Module, device: torch.device) -> None:
-    """Called at the start of the step; a signal does not return."""
-    if kind in BLOWS:
-        os.kill(os.getpid(), BLOWS[kind])
-    elif kind == "nan":
+def strike(kind: str) -> None:
+    """By a signal; it does not return."""
+    os.kill(os.getpid(), BLOWS[kind])
+
+
+def spoil(kind: str, model: nn.Module, device: torch.device) -> None:
+    """Called before the step computes anything."""
+    if kind == "nan":
         poison(model)
     elif kind == "slow":
         slow_down(model)

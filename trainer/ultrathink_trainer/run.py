@@ -1,7 +1,7 @@
 """A run: all that the training loop needs from outside, and the word by which its ranks agree."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -19,7 +19,7 @@ from .checkpoint.interval import History, interval
 from .checkpoint.progress import Progress
 from .data.source import default_access
 from .data.tokens import Access
-from .injection import strike
+from .injection import BLEMISHES, BLOWS, spoil, strike
 from .model.balance import Load
 from .parallel.engine import Measured
 from .parallel.mesh import World, build_world
@@ -115,14 +115,19 @@ class Run:
         return self.world.rank == 0
 
     def begin(self, step: int, model: nn.Module) -> None:
-        """Start the step's clock, and do to this process what was asked for."""
+        """Start the step's clock, and do to the model what was asked for."""
         self._step_began = self.clock()
+        for kind in self._faults(step, BLEMISHES):
+            spoil(kind, model, self.world.device)
+
+    def _faults(self, step: int, kinds: Collection[str]) -> Iterator[str]:
+        """What was asked for of these kinds, here and now; said before it is done."""
         for fault in self.chaos:
-            if (fault.rank or 0, fault.step) == (self.world.rank, step):
+            if fault.kind in kinds and (fault.rank or 0, fault.step) == (self.world.rank, step):
                 where = "" if fault.rank is None else f":{fault.rank}"
                 name = f"{fault.kind}{where}@{step}"
                 self.emit({"event": "chaos", "fault": name, "rank": self.world.rank, "step": step})
-                strike(fault.kind, model, self.world.device)
+                yield fault.kind
 
     def bear(self, word: Word, step: int, rows: tuple[int, int]) -> None:
         """Bear a non-finite step, if it is not one too many in a row. All ranks know the same."""
@@ -136,7 +141,12 @@ class Run:
             raise NonFinite(first, step, (start, rows[1]))
 
     def agree(self, step: int, measured: Measured, waited: float) -> Word:
-        """One small max-reduce on CPU. Clocks are read on rank 0 only."""
+        """One small max-reduce on CPU. Clocks are read on rank 0 only.
+
+        Here a rank is gone or stands still if that was asked for: in the middle of the step, as the others are too.
+        """
+        for kind in self._faults(step, BLOWS):
+            strike(kind)
         load = measured.load
         worst = (-load.entropy, load.max_load, load.dropped, float(load.dead)) if load else (float("-inf"),) * 4
         facts = (self.control.stop, self._save_is_due(step), self.checkpoints.busy, not measured.finite)

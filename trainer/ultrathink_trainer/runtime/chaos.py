@@ -23,7 +23,7 @@ class BadChaos(ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: what, where, and after which step."""
+    """One fault: what, where, and in which step."""
 
     kind: str
     step: int
