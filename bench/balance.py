@@ -26,12 +26,12 @@ WINDOW_TOKENS_AN_EXPERT = 8_192
 the busiest of 8 experts 5 % busier than the mean; here it is 2 %."""
 ENTROPY_GOAL, MAX_VIO_GOAL = 0.97, 0.1
 LOSS_NOISE = 0.003
-"""Relative difference of held-out losses below which two runs are equal: what another seed changes."""
+"""Relative difference below which the mean losses of two ways are equal; much less than another seed changes."""
 AT_ONCE = 2
 
 
-def loads(trained: Trained, tokens: int) -> Counts:
-    """Rows that each expert of each layer is given for at least so many held-out tokens."""
+def held_out(trained: Trained, tokens: int) -> tuple[float, Counts]:
+    """The loss of at least so many held-out tokens, and the rows that each expert of each layer is given for them."""
     layers = trained.engine.experts
     found_LE = torch.zeros(len(layers), trained.plan.model.moe.experts, dtype=torch.int64)
 
@@ -42,10 +42,10 @@ def loads(trained: Trained, tokens: int) -> Counts:
         layer.experts.register_forward_pre_hook(lambda _, given, index=index: count(index, given))
         for index, layer in enumerate(layers)
     ]
-    trained.held_out_loss(-(-tokens // trained.plan.batch.tokens))
+    loss = trained.held_out_loss(-(-tokens // trained.plan.batch.tokens))
     for hook in hooks:
         hook.remove()
-    return Counts(found_LE, found_LE)
+    return loss, Counts(found_LE, found_LE)
 
 
 def run(way: str, seed: int) -> dict[str, Any]:
@@ -53,9 +53,8 @@ def run(way: str, seed: int) -> dict[str, Any]:
     with alone():
         trained = train(job({"preset": "moe-tiny", "moe": {"balance": way}}, steps=STEPS, seed=seed))
         moe = trained.plan.model.moe
-        tokens = WINDOW_TOKENS_AN_EXPERT * moe.experts // moe.top_k
-        load = load_of(loads(trained, tokens))
-        loss = trained.held_out_loss(-(-tokens // trained.plan.batch.tokens))
+        loss, counts = held_out(trained, WINDOW_TOKENS_AN_EXPERT * moe.experts // moe.top_k)
+    load = load_of(counts)
     return {
         "balance": way,
         "seed": seed,

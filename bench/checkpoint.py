@@ -72,24 +72,10 @@ class Training:
     """Steps of a real model by the trainer's engine, without saving, so that each way of saving meets the same."""
 
     def __init__(self, shape: Plan) -> None:
-        import torch
-
-        from ultrathink_trainer.data.loader import Cursor, Loader
-        from ultrathink_trainer.data.source import default_access, open_source
-        from ultrathink_trainer.parallel.engine import Engine
-        from ultrathink_trainer.parallel.mesh import build_world
+        from bench.small_run import begin
 
         self.plan = shape
-        source = open_source(
-            shape.data,
-            seed=shape.seed,
-            length=shape.batch.sequence_length,
-            vocabulary=shape.model.vocabulary,
-            access=default_access(),
-        )
-        self._loader = Loader(source, shape.batch.rows, rank=0, ranks=1)
-        self.cursor = Cursor(source.fingerprint)
-        self.engine = Engine(shape, build_world(shape.mesh, torch.device("cpu")))
+        self.engine, self._loader, self.cursor = begin(shape)
         self.step = 0
         self.bytes = sum(tensor.numel() * tensor.element_size() for tensor in self.engine.tensors().values())
 

@@ -50,14 +50,18 @@ def alone() -> Iterator[None]:
         dist.destroy_process_group()
 
 
+def begin(made: Plan) -> tuple[Engine, Loader, Cursor]:
+    """What the loop works with, before its first step."""
+    batch = made.batch
+    source = open_source(made.data, seed=made.seed, length=batch.sequence_length, vocabulary=made.model.vocabulary)
+    engine = Engine(made, build_world(made.mesh, torch.device("cpu")))
+    return engine, Loader(source, batch.rows, rank=0, ranks=1), Cursor(source.fingerprint)
+
+
 def train(spec: JobSpec, seen: Seen | None = None) -> Trained:
     """The loop without what keeps it alive: no checkpoints, no supervisor. Within `alone`."""
     made = plan(spec)
-    batch = made.batch
-    source = open_source(made.data, seed=made.seed, length=batch.sequence_length, vocabulary=made.model.vocabulary)
-    loader = Loader(source, batch.rows, rank=0, ranks=1)
-    engine = Engine(made, build_world(made.mesh, torch.device("cpu")))
-    cursor = Cursor(source.fingerprint)
+    engine, loader, cursor = begin(made)
     for step in range(1, made.steps + 1):
         rows, cursor = loader.next(cursor)
         measured = engine.forward_backward(rows, step)
