@@ -203,8 +203,10 @@ def measure(rounds: int) -> dict[str, Any]:
     import torch.distributed as dist
 
     from ultrathink_trainer.checkpoint.copies import Copies
+    from ultrathink_trainer.runtime import heap
 
     torch.set_num_threads(1)
+    heap.keep()
     folder = Path(tempfile.mkdtemp(prefix="utkb-"))
     try:
         dist.init_process_group("gloo", store=dist.FileStore(str(folder / "meeting"), 1), rank=0, world_size=1)

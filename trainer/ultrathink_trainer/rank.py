@@ -28,7 +28,7 @@ from ultrathink_trainer.checkpoint.copies import Copies, free_bytes
 from ultrathink_trainer.checkpoint.interval import History
 from ultrathink_trainer.data.tokens import Access
 from ultrathink_trainer.run import Control, NonFinite, open_run
-from ultrathink_trainer.runtime import chaos, memory, stacks
+from ultrathink_trainer.runtime import chaos, heap, memory, stacks
 from ultrathink_trainer.runtime.owntime import OwnTime
 from ultrathink_trainer.runtime.wire import ATOMIC, Message, encode, write_record
 from ultrathink_trainer.supervisor.ledger import MEMORY_SINCE, open_store_of, storage_settings
@@ -135,6 +135,8 @@ def _train(assignment: Message, epoch: int, rank: int, emit: Any) -> None:
 
     signal.signal(signal.SIGTERM, asked_to_stop)
     device = _join(config, epoch, rank, int(assignment["localRank"]))
+    if device.type == "cpu":
+        heap.keep()
     start = Start.model_validate(assignment["start"])
     plan = with_micro_batch(Plan.model_validate(config.plan), start.detail.get("microBatchSequences"))
     run = open_run(

@@ -48,6 +48,7 @@ class Staging:
         """The state as it is now; valid until the next call."""
         staged = {}
         for name, held in live.items():
-            buffer = self._buffers.setdefault(name, torch.empty(held.box.shape, dtype=held.box.dtype))
-            staged[name] = replace(held, box=buffer.copy_(held.box))
+            if name not in self._buffers:
+                self._buffers[name] = torch.empty(held.box.shape, dtype=held.box.dtype)
+            staged[name] = replace(held, box=self._buffers[name].copy_(held.box))
         return staged
