@@ -30,6 +30,16 @@ def test_the_schema_of_runtime_is_the_apis(generate: ModuleType) -> None:
     assert schema["properties"]["runtime"] == generate.runtime_schema(), "run `make generate`"
 
 
+def test_the_readme_has_every_value(generate: ModuleType) -> None:
+    schema = json.loads((ROOT / "charts" / "ultrathink" / "values.schema.json").read_text())
+    told = generate.README.read_text()
+    assert told == generate.readme(told, schema), "run `make generate`"
+    values = yaml.safe_load((ROOT / "charts" / "ultrathink" / "values.yaml").read_text())
+    for section, inner in values.items():
+        for name in inner if isinstance(inner, dict) and inner else [""]:
+            assert f"`{section}.{name}".rstrip(".") in told
+
+
 def test_the_schema_is_strict_at_every_level() -> None:
     def loose(node: dict, path: str) -> list[str]:
         found = [path] if "properties" in node and node.get("additionalProperties") is not False else []
