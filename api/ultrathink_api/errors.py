@@ -182,6 +182,7 @@ CODES: dict[str, Code] = {
         Code("UTK0512", "NamespaceMissing", "The namespace does not exist"),
         Code("UTK0513", "NameAmbiguous", "The name fits more than one job"),
         Code("UTK0514", "JobEnded", "The job has ended"),
+        Code("UTK0515", "JobHeld", "The job is not to be let go by hand"),
         Code("UTK0520", "NoStorage", "The job has no place for its checkpoints"),
         Code("UTK0521", "OperatorMisconfigured", "The operator was started with settings that cannot work"),
         Code("UTK0540", "OperatorOverstepped", "The operator asked for what no job needs"),

@@ -22,7 +22,7 @@ COMMANDS = (
 )
 """Each is `main` in the module of its name below utk.commands; its docstring is its help."""
 
-GROUPS = ("checkpoints", "data", "tokenizer")
+GROUPS = ("checkpoints", "data", "tokenizer", "admin")
 """Each is `app` in the module of its name."""
 
 DEBUG = "UTK_DEBUG"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ultrathink.cluster.connect import Cluster
 from ultrathink.cluster.translate import asking, not_found, silent, unwatched
-from ultrathink_api import GROUP_VERSION
+from ultrathink_api import GROUP_VERSION, names
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import PLURAL
 from ultrathink_api.status import TERMINAL
@@ -134,6 +134,22 @@ def change(cluster: Cluster, raw: Raw, field: str, value: Any, *, dry_run: bool 
         path = _path(metadata["namespace"], metadata["name"])
         changed: Raw = cluster.request("PATCH", path, query, body, "application/merge-patch+json")
     return changed
+
+
+def let_go(cluster: Cluster, raw: Raw, *, dry_run: bool = False) -> None:
+    """Takes the operator's finalizer off this very job, as it was read; those of others stay."""
+    metadata, query = raw["metadata"], {"fieldManager": FIELD_MANAGER}
+    if dry_run:
+        query["dryRun"] = "All"
+    held = metadata.get("finalizers") or []
+    operations = [
+        {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+        {"op": "test", "path": "/metadata/finalizers", "value": held},
+        {"op": "replace", "path": "/metadata/finalizers", "value": [one for one in held if one != names.FINALIZER]},
+    ]
+    with asking("patch", metadata["namespace"], metadata["name"]):
+        path = _path(metadata["namespace"], metadata["name"])
+        cluster.request("PATCH", path, query, operations, "application/json-patch+json")
 
 
 def wait_gone(

@@ -76,7 +76,7 @@ def of_cluster(cluster: Cluster, now: datetime) -> Iterator[Check]:
         yield refused("server", error.problem)
         return
     yield from _definitions(cluster)
-    yield from _operator(cluster)
+    yield from operator(cluster)
     yield from _rights(cluster)
 
 
@@ -124,7 +124,8 @@ def _definitions(cluster: Cluster) -> Iterator[Check]:
         yield Check("crds", State.OK, f"{GROUP_VERSION}, with the fields that this utk knows")
 
 
-def _operator(cluster: Cluster) -> Iterator[Check]:
+def operator(cluster: Cluster) -> Iterator[Check]:
+    """Whether one watches the namespace, runs, and holds its Lease."""
     try:
         with asking("list", "", resource="deployments.apps"):
             query = {"labelSelector": names.selector(names.OPERATOR_LABELS)}
