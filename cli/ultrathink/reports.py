@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ultrathink_api.errors import Problem
-    from ultrathink_planner import Plan
+    from ultrathink_planner import Fit, Plan
 
 API_VERSION = "utk/v1"
 
@@ -21,5 +21,19 @@ def problem_list(problems: "Iterable[Problem]") -> list[dict[str, str]]:
 
 
 def plan_report(name: str, plan: "Plan") -> dict[str, Any]:
-    """What `utk plan -o json` says. What is not known (time, activations, price) is left out, never zero."""
+    """What `utk plan -o json` says. What is not known (activations under DeepSpeed, price) is left out, never zero."""
     return report("Plan", name=name, **plan.dump())
+
+
+def fit_report(plan: "Plan", found: "Fit") -> dict[str, Any]:
+    """What `utk plan --on` says beside the plan; `fits` is null where it is not known."""
+    from ultrathink_planner import advice
+
+    said: dict[str, Any] = {
+        "accelerator": found.accelerator.name,
+        "fits": found.fits,
+        "stage": found.stage,
+        "bytes": found.bytes,
+        "usableBytes": found.usable,
+    }
+    return said | ({"advice": advice(plan)} if found.fits is False else {})

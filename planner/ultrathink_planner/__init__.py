@@ -1,14 +1,19 @@
 """From a spec to a plan: mesh, batch, stages, exact counts and bytes. Pure."""
 
+from ultrathink_planner.fit import Fit, advice, fit
+from ultrathink_planner.hardware import CATALOGUE, Accelerator
 from ultrathink_planner.plan import Batch, CheckpointPlan, MemoryBytes, Mesh, Parameters, Plan, RankMemory, Stage
 from ultrathink_planner.planner import plan
 from ultrathink_planner.resolve import Given
 from ultrathink_planner.shape import DREShape, ModelShape, MoEShape
 
 __all__ = [
+    "CATALOGUE",
+    "Accelerator",
     "Batch",
     "CheckpointPlan",
     "DREShape",
+    "Fit",
     "Given",
     "MemoryBytes",
     "Mesh",
@@ -18,5 +23,7 @@ __all__ = [
     "Plan",
     "RankMemory",
     "Stage",
+    "advice",
+    "fit",
     "plan",
 ]

@@ -58,11 +58,21 @@ class Stage(Section):
 
 
 class MemoryBytes(Section):
-    """What a rank holds all the time."""
+    """What a rank holds: the first three from one step to the next, the others at the fullest moment of a step."""
 
     parameters: int = Field(description="Bytes of parameters.")
     gradients: int = Field(description="Bytes of gradients.")
     optimizer: int = Field(description="Bytes of optimizer state.")
+    activations: int | None = Field(
+        default=None, description="Bytes of activations, and what backward takes beside them; none if not known."
+    )
+    buffers: int | None = Field(
+        default=None, description="Bytes of gathered parameters, gradients on their way and tables; none if not known."
+    )
+    fullest: int | None = Field(
+        default=None,
+        description="Bytes at the fullest moment; less than the sum of the others where gradients come later.",
+    )
 
 
 class RankMemory(Section):

@@ -8,6 +8,7 @@ from ultrathink_api.job import JobSpec
 from ultrathink_api.rules.engine import ENGINE
 from ultrathink_api.sections.training import ScheduleSpec, TrainingSpec, ZeroSpec
 from ultrathink_planner.layout import checkpoint_bytes, rank_memory, stages, zero_memory
+from ultrathink_planner.memory import Setting, fullest, with_fullest
 from ultrathink_planner.parameters import parameters
 from ultrathink_planner.plan import (
     Batch,
@@ -95,7 +96,7 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
         validation_every=training.validation.every_steps or max(1, steps // VALIDATIONS_PER_RUN),
         patience=training.validation.patience,
         stages=cut,
-        per_rank=_rank_memory(shape, mesh, cut, training),
+        per_rank=_rank_memory(shape, mesh, cut, training, batch, fused=spec.workers.gpus > 0),
         checkpoint=CheckpointPlan(
             bytes=checkpoint_bytes(shape, training.precision, training.optimizer.name),
             interval_steps=max(1, steps // CHECKPOINTS_PER_RUN) if unsaid else every.steps,
@@ -131,12 +132,17 @@ def _zero_stage(training: TrainingSpec) -> int | None:
 
 
 def _rank_memory(
-    shape: ModelShape, mesh: Mesh, cut: tuple[Stage, ...], training: TrainingSpec
+    shape: ModelShape, mesh: Mesh, cut: tuple[Stage, ...], training: TrainingSpec, batch: Batch, *, fused: bool
 ) -> tuple[RankMemory, ...]:
     stage = _zero_stage(training)
     if stage is not None:
         return (zero_memory(shape, mesh, stage, training.precision),)
-    return rank_memory(shape, mesh, cut, training.precision, training.optimizer.name)
+    held = rank_memory(shape, mesh, cut, training.precision, training.optimizer.name)
+    setting = Setting(batch, training.precision, training.activation_checkpointing, fused)
+    return tuple(
+        with_fullest(one, fullest(shape, mesh, stage, setting), shape, mesh, training.optimizer.name)
+        for one, stage in zip(held, cut, strict=True)
+    )
 
 
 def _schedule(spec: ScheduleSpec, steps: int) -> ScheduleSpec:

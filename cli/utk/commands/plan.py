@@ -1,6 +1,8 @@
 """utk plan: what a job will be: mesh, parameters, memory, steps, checkpoints."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from utk import output
 from utk.arrangement import product
@@ -8,7 +10,14 @@ from utk.console import console, table
 from utk.options import File, Nproc, Output, Set, follow_ups
 
 if TYPE_CHECKING:
-    from ultrathink_planner import Plan
+    from ultrathink_planner import Accelerator, Fit, Plan
+
+On = Annotated[
+    str,
+    typer.Option(
+        "--on", metavar="ACCELERATOR", help="Whether it fits this device: h100, h200, ...", show_default=False
+    ),
+]
 
 
 def main(
@@ -16,20 +25,36 @@ def main(
     sets: Set = (),
     nproc: Nproc = 0,
     shape: Output = "text",
+    on: On = "",
 ) -> None:
     """Show what a job will be, without starting it. Shapes (-o): text, json, yaml, jsonpath=."""
     from ultrathink import Job
-    from ultrathink.reports import plan_report
+    from ultrathink.reports import fit_report, plan_report
+    from ultrathink_planner import fit
 
     output.allow(shape, "text", "json", "jsonl", "yaml", output.JSONPATH)
+    accelerator = _accelerator(on) if on else None
     job = Job.from_file(file, sets, nproc=nproc)
     plan = job.plan()
-    output.show(shape, plan_report(job.name, plan), text=lambda: _text(job.name, plan))
+    found = fit(plan, accelerator) if accelerator else None
+    said = plan_report(job.name, plan) | ({"fit": fit_report(plan, found)} if found else {})
+    output.show(shape, said, text=lambda: _text(job.name, plan, found))
     if shape == "text":
         console.next(*follow_ups(file, "run --local", "submit"))
 
 
-def _text(name: str, plan: "Plan") -> None:
+def _accelerator(name: str) -> "Accelerator":
+    from ultrathink_api.errors import Refused
+    from ultrathink_planner import CATALOGUE
+
+    if name.lower() not in CATALOGUE:
+        raise Refused.of(
+            "UTK0604", field="--on", message=f"no accelerator {name!r}", fix=f"choose one of: {', '.join(CATALOGUE)}"
+        )
+    return CATALOGUE[name.lower()]
+
+
+def _text(name: str, plan: "Plan", found: "Fit | None") -> None:
     batch, model = plan.batch, plan.model
     experts = f" · {model.moe.experts} experts, top {model.moe.top_k}" if model.moe else ""
     every = [f"{plan.checkpoint.interval_steps} steps"] if plan.checkpoint.interval_steps else []
@@ -48,13 +73,38 @@ def _text(name: str, plan: "Plan") -> None:
     for label, fact in facts:
         console.print(f"{console.paint(label.ljust(10), 'bold', console.out)}  {fact}")
     console.print()
-    rows = [("STAGE", "LAYERS", "PARAMETERS", "GRADIENTS", "OPTIMIZER")]
+    _memory(plan)
+    if found:
+        console.print()
+        _fit(plan, found)
+
+
+def _memory(plan: "Plan") -> None:
+    rows = [("STAGE", "LAYERS", "PARAMETERS", "GRADIENTS", "OPTIMIZER", "ACTIVATIONS", "BUFFERS", "FULLEST")]
     for stage, rank in zip(plan.stages, plan.per_rank, strict=True):
-        layers = f"{stage.first_layer}-{stage.last_layer - 1}"
         held = rank.memory_bytes
-        rows.append((str(stage.index), layers, size(held.parameters), size(held.gradients), size(held.optimizer)))
+        always = (held.parameters, held.gradients, held.optimizer)
+        moment = (held.activations, held.buffers, held.fullest)
+        sizes = [*map(size, always), *("-" if one is None else size(one) for one in moment)]
+        rows.append((str(stage.index), f"{stage.first_layer}-{stage.last_layer - 1}", *sizes))
     for line in table(rows, console.width(console.out)):
         console.print(line)
+
+
+def _fit(plan: "Plan", found: "Fit") -> None:
+    from ultrathink_planner import advice
+
+    title = found.accelerator.title
+    if found.bytes is None:
+        console.print(f"Whether it fits {title} is not known: {plan.engine} keeps its own buffers")
+        return
+    room = f"{size(found.bytes)} of {size(found.usable)} usable on stage {found.stage}"
+    if found.fits:
+        console.print(f"{console.paint('Fits', 'green', console.out)} {title}: {room}")
+        return
+    console.print(f"{console.paint('Does not fit', 'red', console.out)} {title}: {room}. What takes less:")
+    for line in advice(plan):
+        console.print(f"  {line}")
 
 
 def count(number: int) -> str:

@@ -42,6 +42,23 @@ def test_one_field_can_be_asked_for(utk: Callable[..., Any]) -> None:
     assert said.out == "4:0 1\n"
 
 
+def test_whether_it_fits_a_named_device_is_said_with_what_takes_less(utk: Callable[..., Any]) -> None:
+    large = ("--set", "model.preset=dense-8b", "--set", "workers={count: 1, gpus: 8}")
+    said = utk("plan", str(EXAMPLES / "quickstart.yaml"), *large, "--on", "rtx4090")
+    assert "Does not fit NVIDIA RTX 4090" in said.out
+    assert "training.activationCheckpointing: true" in said.out
+    found = utk("plan", str(EXAMPLES / "quickstart.yaml"), "--on", "H200", "-o", "json").json["fit"]
+    assert (found["accelerator"], found["fits"], "advice" in found) == ("h200", True, False)
+    assert found["bytes"] < found["usableBytes"] < 141e9
+
+
+def test_a_device_that_is_not_in_the_catalogue_is_refused(utk: Callable[..., Any]) -> None:
+    said = utk("plan", str(EXAMPLES / "quickstart.yaml"), "--on", "h300")
+    assert said.code == 2
+    assert "UTK0604" in said.err
+    assert "h200" in said.err
+
+
 def test_the_quickstart_job_is_nine_lines() -> None:
     assert len((EXAMPLES / "quickstart.yaml").read_text().splitlines()) == 9
 
