@@ -1,6 +1,6 @@
 """What accelerators can do, as their makers say it: the catalogue that plans are held against.
 
-Sources, each read for dense arithmetic (the makers' larger figures are for sparse matrices):
+Figures are of dense arithmetic (the makers' larger ones are for sparse matrices). Where they were published:
 A100: nvidia.com, "A100 Tensor Core GPU" datasheet (2021). H100 SXM: "H100 Tensor Core GPU" datasheet (2023).
 H200: "H200 Tensor Core GPU" datasheet (2024). B200: "DGX B200" datasheet (2024), an eighth of the machine.
 L40S: "L40S GPU" datasheet (2023). RTX 4090: "Ada GPU architecture" whitepaper, appendix A (2022). RTX 5090: "RTX
@@ -71,7 +71,7 @@ CATALOGUE: dict[str, Accelerator] = {
             far_bytes_per_second=50 * GB,
         ),
         Accelerator(
-            name="l40s", title="NVIDIA L40S", memory_bytes=48 * GIB, half_flops=362 * TERA, single_flops=91.6 * TERA,
+            name="l40s", title="NVIDIA L40S 48 GB, 45 with ECC", memory_bytes=45 * GIB, half_flops=362 * TERA, single_flops=91.6 * TERA,
             memory_bytes_per_second=864 * GB, near_bytes_per_second=32 * GB, far_bytes_per_second=1.56 * GB,
         ),
         _RTX_4090,
