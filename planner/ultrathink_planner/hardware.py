@@ -71,8 +71,9 @@ CATALOGUE: dict[str, Accelerator] = {
             far_bytes_per_second=50 * GB,
         ),
         Accelerator(
-            name="l40s", title="NVIDIA L40S 48 GB, 45 with ECC", memory_bytes=45 * GIB, half_flops=362 * TERA, single_flops=91.6 * TERA,
-            memory_bytes_per_second=864 * GB, near_bytes_per_second=32 * GB, far_bytes_per_second=1.56 * GB,
+            name="l40s", title="NVIDIA L40S 48 GB, 45 with ECC", memory_bytes=45 * GIB, half_flops=362 * TERA,
+            single_flops=91.6 * TERA, memory_bytes_per_second=864 * GB, near_bytes_per_second=32 * GB,
+            far_bytes_per_second=1.56 * GB,
         ),
         _RTX_4090,
         replace(
