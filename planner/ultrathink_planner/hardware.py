@@ -1,87 +1,36 @@
-"""What accelerators can do, as their makers say it: the catalogue that plans are held against.
+"""How much memory accelerators have: the catalogue that plans are held against.
 
-Figures are of dense arithmetic (the makers' larger ones are for sparse matrices). Where they were published:
-A100: nvidia.com, "A100 Tensor Core GPU" datasheet (2021). H100 SXM: "H100 Tensor Core GPU" datasheet (2023).
-H200: "H200 Tensor Core GPU" datasheet (2024). B200: "DGX B200" datasheet (2024), an eighth of the machine.
-L40S: "L40S GPU" datasheet (2023). RTX 4090: "Ada GPU architecture" whitepaper, appendix A (2022). RTX 5090: "RTX
-Blackwell GPU architecture" whitepaper, appendix A (2025); both with sums in float32. Networks: DGX A100, H100 and B200
-datasheets (eight adapters of 200, 400 and 400 Gb/s); for cards without NVLink one of 100 Gb/s to a machine of eight.
+Sizes are what torch finds on such a device ("total capacity" in its out-of-memory messages, the least of those that
+people published), not what makers print on it: drivers, error correction and rounding take their part first.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-GB, TERA = 1e9, 1e12
 GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """One device. Bytes and FLOPs a second are peaks; links are of one device, in one direction."""
+    """One device."""
 
     name: str
     title: str
     memory_bytes: int
-    half_flops: float
-    """Of bf16 and fp16, summed in float32."""
-    single_flops: float
-    """Of float32 as torch computes it unless told otherwise: without TF32."""
-    memory_bytes_per_second: float
-    near_bytes_per_second: float
-    """To devices of the same machine."""
-    far_bytes_per_second: float
-    """To other machines, all devices of the machine sending at once."""
 
-    def flops(self, precision: str) -> float:
-        """A second's, at most."""
-        return self.half_flops if precision in ("bf16", "fp16") else self.single_flops
-
-
-_A100 = Accelerator(
-    name="a100-80gb", title="NVIDIA A100 SXM 80 GB", memory_bytes=80 * GIB, half_flops=312 * TERA,
-    single_flops=19.5 * TERA, memory_bytes_per_second=2_039 * GB, near_bytes_per_second=300 * GB,
-    far_bytes_per_second=25 * GB,
-)  # fmt: skip
-_H100 = Accelerator(
-    name="h100", title="NVIDIA H100 SXM 80 GB", memory_bytes=80 * GIB, half_flops=989.4 * TERA,
-    single_flops=66.9 * TERA, memory_bytes_per_second=3_350 * GB, near_bytes_per_second=450 * GB,
-    far_bytes_per_second=50 * GB,
-)  # fmt: skip
-_RTX_4090 = Accelerator(
-    name="rtx4090", title="NVIDIA RTX 4090", memory_bytes=24 * GIB, half_flops=165.2 * TERA,
-    single_flops=82.6 * TERA, memory_bytes_per_second=1_008 * GB, near_bytes_per_second=32 * GB,
-    far_bytes_per_second=1.56 * GB,
-)  # fmt: skip
 
 CATALOGUE: dict[str, Accelerator] = {
-    one.name: one
-    for one in (
-        replace(
-            _A100, name="a100-40gb", title="NVIDIA A100 SXM 40 GB", memory_bytes=40 * GIB,
-            memory_bytes_per_second=1_555 * GB,
-        ),
-        _A100,
-        _H100,
-        replace(
-            _H100, name="h200", title="NVIDIA H200 SXM 141 GB", memory_bytes=int(141 * GB),
-            memory_bytes_per_second=4_800 * GB,
-        ),
-        Accelerator(
-            name="b200", title="NVIDIA B200 180 GB", memory_bytes=int(180 * GB), half_flops=2_250 * TERA,
-            single_flops=75 * TERA, memory_bytes_per_second=8_000 * GB, near_bytes_per_second=900 * GB,
-            far_bytes_per_second=50 * GB,
-        ),
-        Accelerator(
-            name="l40s", title="NVIDIA L40S 48 GB, 45 with ECC", memory_bytes=45 * GIB, half_flops=362 * TERA,
-            single_flops=91.6 * TERA, memory_bytes_per_second=864 * GB, near_bytes_per_second=32 * GB,
-            far_bytes_per_second=1.56 * GB,
-        ),
-        _RTX_4090,
-        replace(
-            _RTX_4090, name="rtx5090", title="NVIDIA RTX 5090", memory_bytes=32 * GIB, half_flops=209.5 * TERA,
-            single_flops=104.8 * TERA, memory_bytes_per_second=1_792 * GB, near_bytes_per_second=64 * GB,
-        ),
+    name: Accelerator(name, title, int(gib * GIB))
+    for name, title, gib in (
+        ("a100-40gb", "NVIDIA A100 SXM 40 GB", 39.2),
+        ("a100-80gb", "NVIDIA A100 SXM 80 GB", 79.1),
+        ("h100", "NVIDIA H100 SXM 80 GB", 79.1),
+        ("h200", "NVIDIA H200 SXM 141 GB", 139.7),
+        ("b200", "NVIDIA B200 180 GB", 178.3),
+        ("l40s", "NVIDIA L40S 48 GB", 44.3),
+        ("rtx4090", "NVIDIA RTX 4090 24 GB", 23.5),
+        ("rtx5090", "NVIDIA RTX 5090 32 GB", 31.3),
     )
-}  # fmt: skip
+}
 
 OUTSIDE_BYTES = 2 * GIB
 """What torch's account does not show: the driver's context, libraries' workspaces, NCCL's buffers."""

@@ -15,8 +15,6 @@ ROTARY_BYTES = 4
 COMPUTED = {"fp32": 4, "fp64": 8, "bf16": 2, "fp16": 2}
 LOGITS_BYTES = 1 << 26
 """Logits that exist at once; the trainer's own number (`trainer.model.cross_entropy`)."""
-
-
 LION_COPIES, MUON_COPIES = 2, 5
 """Tensors of one size that live at once in their updates."""
 
@@ -130,19 +128,18 @@ def fullest(shape: ModelShape, mesh: Mesh, stage: Stage, setting: Setting) -> Pe
     return _Stage(shape, mesh, stage, setting).run()
 
 
-def with_fullest(held: RankMemory, peak: Peak, shape: ModelShape, mesh: Mesh, optimizer: str) -> RankMemory:
+def with_fullest(held: RankMemory, peak: Peak, update: int) -> RankMemory:
     """The memory of a rank with its fullest moment: in backward, or where the optimizer makes its step."""
     always = held.memory_bytes
-    update = always.gradients + update_bytes(shape, mesh, optimizer)
     said = {
         "activations": peak.activations,
         "buffers": peak.buffers,
-        "fullest": always.parameters + always.optimizer + max(peak.total, update),
+        "fullest": always.parameters + always.optimizer + max(peak.total, always.gradients + update),
     }
     return held.model_copy(update={"memory_bytes": always.model_copy(update=said)})
 
 
-def update_bytes(shape: ModelShape, mesh: Mesh, optimizer: str) -> int:
+def update_bytes(shape: ModelShape, mesh: Mesh, precision: str, optimizer: str) -> int:
     """What an optimizer takes for a moment: AdamW nothing, its kernel works in place; Lion and Muon some copies of
     the largest tensor, which Muon gathers first, unless it is a stack of experts."""
     if optimizer == "adamw":
@@ -150,8 +147,8 @@ def update_bytes(shape: ModelShape, mesh: Mesh, optimizer: str) -> int:
     stacks = max((prod(p.shape) // mesh.stage_ranks for p in parameters(shape) if STACKED in p.name), default=0)
     whole = [p for p in parameters(shape) if STACKED not in p.name]
     if optimizer == "lion":
-        return LION_COPIES * ROTARY_BYTES * max(stacks, *(p.count // mesh.stage_ranks for p in whole))
-    return MUON_COPIES * ROTARY_BYTES * max(stacks, *(p.count for p in whole if p.layer is not None))
+        return LION_COPIES * BYTES[precision] * max(stacks, *(p.count // mesh.stage_ranks for p in whole))
+    return MUON_COPIES * BYTES[precision] * max(stacks, *(p.count for p in whole if p.layer is not None))
 
 
 class _Stage:

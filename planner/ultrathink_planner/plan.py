@@ -1,5 +1,8 @@
 """What the planner makes of a spec: a pure value that operator, CLI and trainer all take."""
 
+import hashlib
+import json
+
 from pydantic import Field
 
 from ultrathink_api.base import Section
@@ -75,6 +78,9 @@ class MemoryBytes(Section):
     )
 
 
+ESTIMATES = ("activations", "buffers", "fullest")
+
+
 class RankMemory(Section):
     """The fullest rank of a stage."""
 
@@ -138,4 +144,14 @@ class Plan(Section):
     curriculum: tuple[DataStage, ...] | None = Field(
         default=None, description="Other weights of them from a row on, in rising order."
     )
-    digest: str = Field(default="", description="Fingerprint of all the above.")
+    digest: str = Field(default="", description="Fingerprint of all the above but estimates of memory.")
+
+
+def digest_of(plan: Plan) -> str:
+    """Of all but the estimates: a planner that estimates better must not make a running job look changed."""
+    said = plan.dump()
+    for rank in said["perRank"]:
+        for estimate in ESTIMATES:
+            rank["memoryBytes"].pop(estimate, None)
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,14 +1,11 @@
 """plan(): a spec becomes a plan, or is refused with every reason at once."""
 
-import hashlib
-import json
-
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import JobSpec
 from ultrathink_api.rules.engine import ENGINE
 from ultrathink_api.sections.training import ScheduleSpec, TrainingSpec, ZeroSpec
 from ultrathink_planner.layout import checkpoint_bytes, rank_memory, stages, zero_memory
-from ultrathink_planner.memory import Setting, fullest, with_fullest
+from ultrathink_planner.memory import Setting, fullest, update_bytes, with_fullest
 from ultrathink_planner.parameters import parameters
 from ultrathink_planner.plan import (
     Batch,
@@ -20,6 +17,7 @@ from ultrathink_planner.plan import (
     Plan,
     RankMemory,
     Stage,
+    digest_of,
 )
 from ultrathink_planner.presets import Preset
 from ultrathink_planner.resolve import Given, preset_of, resolve
@@ -63,7 +61,7 @@ def plan(spec: JobSpec, given: Given | None = None) -> Plan:
     made = _build(spec, preset, shape, mesh, batch)
     if given is not None:
         made = made.model_copy(update={"weights": given.uri})
-    return made.model_copy(update={"digest": _digest(made)})
+    return made.model_copy(update={"digest": digest_of(made)})
 
 
 def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: Batch) -> Plan:
@@ -122,11 +120,6 @@ def _curriculum(spec: JobSpec, batch: Batch) -> tuple[DataStage, ...]:
     return tuple(DataStage(first_row=(stage.from_step - 1) * batch.rows, weights=stage.weights) for stage in stages)
 
 
-def _digest(value: Plan) -> str:
-    text = json.dumps(value.dump(), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def _zero_stage(training: TrainingSpec) -> int | None:
     return (training.zero or ZeroSpec()).stage if training.engine == "deepspeed" else None
 
@@ -139,9 +132,9 @@ def _rank_memory(
         return (zero_memory(shape, mesh, stage, training.precision),)
     held = rank_memory(shape, mesh, cut, training.precision, training.optimizer.name)
     setting = Setting(batch, training.precision, training.activation_checkpointing, fused)
+    update = update_bytes(shape, mesh, training.precision, training.optimizer.name)
     return tuple(
-        with_fullest(one, fullest(shape, mesh, stage, setting), shape, mesh, training.optimizer.name)
-        for one, stage in zip(held, cut, strict=True)
+        with_fullest(one, fullest(shape, mesh, stage, setting), update) for one, stage in zip(held, cut, strict=True)
     )
 
 

@@ -12,6 +12,7 @@ from ultrathink_api.sections.model import PRESET_NAMES
 from ultrathink_planner import Plan, plan
 from ultrathink_planner.layout import BYTES, stages
 from ultrathink_planner.parameters import parameters
+from ultrathink_planner.plan import ESTIMATES, digest_of
 from ultrathink_planner.presets import PRESETS
 from vectors.reading import changed
 
@@ -89,6 +90,15 @@ def test_a_plan_survives_json_and_its_digest_is_its_own() -> None:
         assert Plan.model_validate(one.dump()) == one
     assert result.digest == planned().digest
     assert result.digest != planned(training={"steps": 200, "seed": 1}).digest
+
+
+def test_what_the_planner_only_estimates_is_not_in_the_digest() -> None:
+    result = planned(model__preset="dense-tiny")
+    (rank,) = result.per_rank
+    unknown = dict.fromkeys(ESTIMATES)
+    guessed = rank.model_copy(update={"memory_bytes": rank.memory_bytes.model_copy(update=unknown)})
+    assert guessed != rank
+    assert digest_of(result.model_copy(update={"per_rank": (guessed,), "digest": ""})) == result.digest
 
 
 def test_only_what_is_said_about_checkpoints_counts() -> None:
