@@ -95,9 +95,10 @@ chaos: $(READY) ## a hundred runs under random faults, each compared with an und
 soak: $(READY) ## ten thousand steps with a save every ten: memory flat, the store as retention says
 	$(RUN)/python -m faults.soak
 
-generate: $(READY) ## CRDs, chart files and install.yaml from code
+generate: $(READY) ## CRDs, chart files, install.yaml and pages of docs from code
 	$(RUN)/python -m ultrathink_api.crd > manifests/crds.yaml
 	$(RUN)/python charts/generate.py
+	$(RUN)/python docs/generate.py
 
 lock: $(READY) ## requirements/*.txt from pyproject.toml
 	$(RUN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -12,6 +12,7 @@ from ultrathink.cluster.connect import Cluster
 from ultrathink.cluster.jobs import Raw
 from ultrathink.cluster.preflight import Check, State
 from ultrathink.cluster.translate import asking
+from ultrathink_api import cures
 from ultrathink_api.errors import CODES, Problem, Refused
 
 TAIL_LINES = 1_000
@@ -22,26 +23,6 @@ OLD_SECONDS = 60.0
 """The operator asks a supervisor every ten seconds and writes at least every thirty: older is news by itself."""
 OUT_OF_MEMORY = 137
 WAITING = frozenset({"Pending", "Planned", "Queued", "Scheduling", "Starting"})
-
-FIXES: Mapping[str, str] = {
-    "Unschedulable": "ask for less (workers.count, workers.gpus, pods of the runtime), or add nodes: kubectl get nodes",
-    "QuotaExceeded": "ask for less, or have the quota raised: kubectl describe quota -n {namespace}",
-    "ImagePullError": "check image and pull Secret of the runtime: kubectl get utr -n {namespace} -o yaml",
-    "FailedMount": "make what the runtime names, or take it out: kubectl get utr -n {namespace} -o yaml",
-    "NameConflict": "delete the foreign object, or submit the job under another name",
-    "OperatorMisconfigured": "helm upgrade the operator's release: its rights are older than it is",
-    "NoProgress": "utk logs {name} -n {namespace} shows the last failure; it comes back each time, so it is not chance",
-    "RestartBudgetSpent": "cure the cause that returns, then submit again with resume.from: latest",
-    "Diverged": "lower training.optimizer.lr or raise warmupSteps, then go on from an older checkpoint",
-    "CheckpointCorrupt": "utk checkpoints verify --uri URI names what is damaged; resume.from an older one",
-    "OutOfMemory": "raise pods.memory of the runtime, or lower training.microBatchSequences",
-    "Hang": "the stacks of all ranks are in the log: utk logs {name} -n {namespace} --grep 'most recent call'",
-    "WorkerLost": "kubectl describe pod tells why the pod went; if it is always the same node, drain it",
-    "StoreError": "check bucket and credentials of the runtime's storage; utk doctor looks at them",
-    "DataError": "utk data check --uri URI looks at each block",
-    "UserError": "the message says the field; it is not tried again",
-}
-"""What to do, by reason or cause, where the message itself does not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +245,7 @@ def _told(name: str, state: State, found: Evidence, condition: Raw) -> Check:
 
 def _fix(reason: str, found: Evidence) -> str:
     metadata = found.job["metadata"]
-    return FIXES.get(reason, "").format(name=metadata["name"], namespace=metadata["namespace"])
+    return cures.of_reason(reason, name=metadata["name"], namespace=metadata["namespace"])
 
 
 def _code(said: Raw) -> str:

@@ -35,6 +35,7 @@ def explanation(word: str) -> dict[str, Any]:
     import difflib
 
     from ultrathink.reports import report
+    from ultrathink_api import cures
     from ultrathink_api.errors import Problem
     from ultrathink_api.rules import RULES, TRANSITIONS
 
@@ -57,6 +58,7 @@ def explanation(word: str) -> dict[str, Any]:
         name=entry.name,
         title=entry.title,
         about=RANGES[entry.code[:5]],
+        fix=cures.of_code(entry.code),
         exitCode=exit_code,
         rules=rules,
         **({"example": {"wrong": example[0], "right": example[1]}} if example else {}),
@@ -66,6 +68,8 @@ def explanation(word: str) -> dict[str, Any]:
 def _text(value: dict[str, Any]) -> None:
     console.print(f"{console.paint(value['code'], 'bold', console.out)} {value['name']}: {value['title']}.")
     console.print(f"It is about {value['about']}; utk ends with exit code {value['exitCode']}.")
+    if not value["rules"]:
+        console.print(f"\n  fix    {value['fix']}")
     for rule in value["rules"]:
         console.print()
         console.print(f"  field  {rule['field']}")

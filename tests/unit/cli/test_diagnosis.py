@@ -125,10 +125,10 @@ def test_what_fails_outweighs_what_came_before_it_and_only_warns() -> None:
     assert verdict is not None and verdict[:2] == ("fail", "training")
 
 
-def test_each_fix_is_a_text_that_names_the_job() -> None:
-    for reason, fix in diagnosis.FIXES.items():
-        said = fix.format(name="j", namespace="n")
-        assert said and "{" not in said, reason
+def test_a_store_that_is_full_is_told_with_what_to_do() -> None:
+    said = evidence({**RUNNING, "conditions": [condition("CheckpointFresh", "False", "StoreFull", "no space left")]})
+    verdict = diagnosis.verdict(diagnosis.examine(said, NOW))
+    assert verdict is not None and "make room" in verdict.fix
 
 
 HASH = "0123456789abcdef" * 4

@@ -1,0 +1,145 @@
+"""What to do, by code and by reason: one sentence each, for all that has no rule which says it."""
+
+from collections.abc import Mapping
+
+from ultrathink_api import errors
+from ultrathink_api.rules import RULES, TRANSITIONS
+
+CODES: Mapping[str, str] = {
+    "UTK0100": "correct the line that is named; one file holds one UltraThinkJob, without anchors, no key twice",
+    "UTK0101": "start the file with apiVersion: ultrathink.io/v1alpha1 and kind: UltraThinkJob",
+    "UTK0102": "write the field that is suggested, or take it out",
+    "UTK0103": "write the value in the type that is named",
+    "UTK0104": "add the field that is named",
+    "UTK0105": "choose a value within the limits that are named",
+    "UTK0126": "set training.microBatchSequences to a divisor of the rows of a rank, which the message names",
+    "UTK0127": "make model.vocabulary a multiple of parallelism.tensor",
+    "UTK0128": "set spec.checkpoint.uri, or storage.uri of the runtime, to a bucket, such as s3://runs",
+    "UTK0129": "set moe.normTopK: false, or moe.topK to 2 or more",
+    "UTK0154": "leave out the field that is named: the folder says it",
+    "UTK0160": "leave spec.runtime out, or ask for the verb use on that UltraThinkRuntime",
+    "UTK0202": "set model.vocabulary to at least the number that is named",
+    "UTK0203": "keep data and training.seed as they were, or start with resume.from: none",
+    "UTK0204": "name another place with --to",
+    "UTK0211": "name a folder that utk data prepare has finished",
+    "UTK0212": "restore that file from a copy, or prepare the data again",
+    "UTK0213": "prepare all data with one tokenizer, the one that the model is for",
+    "UTK0215": "lower data.sequenceLength, prepare more data, or give another share to --held-out",
+    "UTK0216": "copy the shards to a bucket that the runtime's credentials may read",
+    "UTK0218": "correct the file, or leave it out",
+    "UTK0219": "name a tokenizer.json, such as utk tokenizer train writes",
+    "UTK0220": "use a model of one of the families that are named",
+    "UTK0221": "use a model without it",
+    "UTK0222": "use weights and config.json of the same model",
+    "UTK0223": "use weights and config.json of the same model",
+    "UTK0224": "use weights and config.json of the same model, in float32, bfloat16 or float16",
+    "UTK0225": "train a shape that a family has; the message says what the nearest one cannot say",
+    "UTK0226": "name a folder with config.json and safetensors, as save_pretrained writes it",
+    "UTK0227": "start from it with utk run --local; on a cluster say model.preset or the sizes of a model",
+    "UTK0228": "put the model back, or start another job from this one",
+    "UTK0301": "pip install 'ultrathink[cli]'",
+    "UTK0302": "create the bucket, or correct the URI or the endpoint; of a file:// place name a folder",
+    "UTK0303": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or storage.secretName of the runtime to their Secret",
+    "UTK0304": "permit what the message names to these credentials, or use others",
+    "UTK0305": "see that storage.endpoint of the runtime is right and reachable from the pods",
+    "UTK0306": "make room, or raise the quota of the bucket",
+    "UTK0307": "use a store with conditional writes, ranged reads and consistent listings",
+    "UTK0308": "see what the server said: endpoint, region and addressing of the storage settings",
+    "UTK0310": "say resume.from: latest to go on, none to start from scratch, or which checkpoint; or rename the job",
+    "UTK0311": "restore one from a copy, name an older one in resume.from, or begin anew with resume.from: none",
+    "UTK0312": "name one that utk checkpoints ls lists",
+    "UTK0313": "restore the object that is named, or create the job again with resume.from: none",
+    "UTK0314": "copy that checkpoint into a place of your own and name the copy",
+    "UTK0315": "nothing: the newer attempt goes on",
+    "UTK0316": "nothing: the next step is saved, and a checkpoint that is there never changes",
+    "UTK0317": "nothing, if a later one is saved; nothing of this one is ever read",
+    "UTK0318": "set the field that is named to the checkpoint's value, or start with resume.from: none",
+    "UTK0319": "unpin it, stop the job first, or remove an older one: the message says which",
+    "UTK0401": "read the last lines of the rank that is named, and correct the job; exit code 64 is not tried again",
+    "UTK0402": "cure the cause that is named, or save more often with spec.checkpoint.every",
+    "UTK0403": "cure the cause that is named, or raise spec.restart.budget.max",
+    "UTK0404": "write it like utk run --local FILE --chaos kill:1@60",
+    "UTK0405": "read Ray's lines in the log of the head; free CPU and memory",
+    "UTK0406": "take the uid from the first line of the run to go on with",
+    "UTK0407": "read its log; what was saved is kept, and a new start goes on from it",
+    "UTK0408": "give workers more memory, cut the model over more ranks, or shorten data.sequenceLength",
+    "UTK0409": "lower training.optimizer.lr, lengthen warmupSteps, or set clipNorm",
+    "UTK0410": "add --set suspend=false or --set cancel=false, whichever the message names",
+    "UTK0411": "run an image with the Ray that is named, or a newer one",
+    "UTK0412": "cure the cause that is named, or change that rule",
+    "UTK0501": "name one with --kubeconfig or KUBECONFIG, or train right here: utk run --local FILE",
+    "UTK0502": "kubectl config get-contexts shows what there is",
+    "UTK0503": "kubectl cluster-info shows the address; check VPN and cluster",
+    "UTK0504": "sign in again, then try kubectl auth whoami",
+    "UTK0505": "ask for the Role that the message writes out",
+    "UTK0506": "install it: the message holds the helm line",
+    "UTK0507": "utk list -A shows all jobs that you may see",
+    "UTK0508": "leave the fields that are named as they are, or take them over as the message says",
+    "UTK0509": "add the namespace to the operator's watchNamespaces: the message holds the helm line",
+    "UTK0510": "correct what the cluster's own policy names, and submit again",
+    "UTK0511": "try again; kubectl get --raw /readyz tells whether the API server is well",
+    "UTK0512": "create the namespace, or name another with -n",
+    "UTK0513": "type more of the name",
+    "UTK0514": "submit a job under another name with resume.from set to a checkpoint of this one",
+    "UTK0515": "utk delete it first, or let its operator finish; utk diagnose says what it waits for",
+    "UTK0520": "set spec.checkpoint.uri, or storage.uri in the runtime",
+    "UTK0521": "correct the setting that is named in the values of the operator's chart",
+    "UTK0540": "look who holds the operator's token: the operator itself never asks for it",
+    "UTK0600": "run it again with UTK_DEBUG=1 in the environment and report what it prints",
+    "UTK0601": "check the path, or write a file with utk init",
+    "UTK0602": "name the YAML file of a job, and see that it may be read",
+    "UTK0603": "write for example --set workers.count=4",
+    "UTK0604": "see --help of the command",
+    "UTK0605": "say -y",
+    "UTK0606": "pip install 'ultrathink[cli,trainer]'",
+    "UTK0607": "name another file or folder",
+    "UTK0608": "codes look like UTK0107",
+    "UTK0609": "wait longer with --timeout, or look with utk status",
+    "UTK0611": "wait for what can still come: the message says why this cannot",
+}
+"""By code, where no rule says it."""
+
+REASONS: Mapping[str, str] = {
+    "Unschedulable": "ask for less (workers.count, workers.gpus, pods of the runtime), or add nodes: kubectl get nodes",
+    "QuotaExceeded": "ask for less, or have the quota raised: kubectl describe quota -n {namespace}",
+    "FailedCreate": "the message is the API server's: a policy of the cluster refuses the pods",
+    "GangReleased": "wait, ask for fewer workers, or add nodes; deadlines.placementMinutes is how long a part may wait",
+    "ImagePullError": "check image and pull Secret of the runtime: kubectl get utr -n {namespace} -o yaml",
+    "FailedMount": "make what the runtime names, or take it out: kubectl get utr -n {namespace} -o yaml",
+    "CrashLoop": "utk logs {name} -n {namespace} shows what its first process said last",
+    "NameConflict": "delete the foreign object, or submit the job under another name",
+    "OperatorMisconfigured": "helm upgrade the operator's release: its rights are older than it is",
+    "DeadlineExceeded": "raise the field of spec.deadlines that the message names, and submit again",
+    "NoProgress": "utk logs {name} -n {namespace} shows the last failure; it comes back each time, so it is not chance",
+    "RestartBudgetSpent": "cure the cause that returns, then submit again with resume.from: latest",
+    "Diverged": "lower training.optimizer.lr or raise warmupSteps, then go on from an older checkpoint",
+    "NaN": "nothing, if it goes on: the data of those steps are left out; else lower training.optimizer.lr",
+    "CheckpointCorrupt": "utk checkpoints verify --uri URI names what is damaged; resume.from an older one",
+    "CheckpointStale": "utk events {name} -n {namespace} shows what became of the last saves",
+    "CheckpointFailed": "utk logs {name} -n {namespace} shows the error of the rank that is named",
+    "StoreSlow": "look at the network between pods and bucket, or save more rarely: checkpoint.every",
+    "StoreError": "check the runtime's storage: endpoint, bucket, and the Secret that storage.secretName names",
+    "OutOfMemory": "raise workers.memory, or lower training.microBatchSequences",
+    "Hang": "the stacks of all ranks are in the log: utk logs {name} -n {namespace} --grep 'most recent call'",
+    "RankLost": "utk logs {name} -n {namespace} shows the rank's last words",
+    "WorkerLost": "kubectl describe pod tells why the pod went; if it is always the same node, drain it",
+    "HeadLost": "kubectl describe pod tells why the head's pod went",
+    "Internal": "utk logs {name} -n {namespace} shows the exception of the rank that is named",
+    "DataError": "utk data check URI looks at each block",
+    "UserError": "the message says the field; it is not tried again",
+}
+"""By reason of a condition or cause of a failure, where the message itself does not say it. With {name} and {namespace}
+of the job."""
+
+
+def of_code(code: str) -> str:
+    """What gets past a refusal; each way once, in the order of the rules."""
+    said = dict.fromkeys(rule.fix for rule in (*RULES, *TRANSITIONS) if rule.code == code)
+    return "; ".join(said) if said else CODES.get(code, "")
+
+
+def of_reason(reason: str, *, name: str, namespace: str) -> str:
+    """What to do about a reason; of a reason that is the name of a code, what gets past that."""
+    if reason in REASONS:
+        return REASONS[reason].format(name=name, namespace=namespace)
+    return next((of_code(entry.code) for entry in errors.CODES.values() if entry.name == reason), "")
