@@ -55,6 +55,7 @@ CODES: Mapping[str, str] = {
     "UTK0317": "nothing, if a later one is saved; nothing of this one is ever read",
     "UTK0318": "set the field that is named to the checkpoint's value, or start with resume.from: none",
     "UTK0319": "unpin it, stop the job first, or remove an older one: the message says which",
+    "UTK0320": "name another attempt with --attempt, or another run; a run of an older version is written by hand",
     "UTK0401": "read the last lines of the rank that is named, and correct the job; exit code 64 is not tried again",
     "UTK0402": "cure the cause that is named, or save more often with spec.checkpoint.every",
     "UTK0403": "cure the cause that is named, or raise spec.restart.budget.max",

@@ -156,6 +156,7 @@ CODES: dict[str, Code] = {
         Code("UTK0317", "CheckpointIncomplete", "The checkpoint cannot be committed as it is"),
         Code("UTK0318", "CheckpointOfAnotherModel", "The checkpoint belongs to another model"),
         Code("UTK0319", "CheckpointInUse", "The checkpoint is held on to"),
+        Code("UTK0320", "LineageUnknown", "What a run was made from is not recorded"),
         Code("UTK0401", "UserError", "The job itself is wrong: a rank ended with exit code 64"),
         Code("UTK0402", "NoProgress", "The job failed again and again without a new checkpoint"),
         Code("UTK0403", "RestartBudgetSpent", "The job failed more often than its restart budget allows"),

@@ -141,6 +141,7 @@ class RunConfig(Body):
     ray: RayNode = Field(default=RayNode(), description="What a node tells Ray about itself.")
     spec: JobSpec = Field(description="Spec of the job.")
     plan: dict[str, Any] = Field(description="The plan that was made of it, as the planner dumps it.")
+    image: str = Field(default="", description="Image of the pods, as their template names it; empty on a laptop.")
 
 
 class Info(Body):

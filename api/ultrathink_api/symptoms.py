@@ -213,6 +213,13 @@ SYMPTOMS: tuple[Symptom, ...] = (
         _codes("0319"),
     ),
     Symptom(
+        "A run cannot be reproduced",
+        "utk reproduce URI",
+        "Each attempt writes down what it is made from as it begins. The command says which run or attempt has no such "
+        "record.",
+        _codes("0320"),
+    ),
+    Symptom(
         "It stopped, and I did not stop it",
         "utk events NAME",
         "None of these spends the restart budget.",

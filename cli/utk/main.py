@@ -15,7 +15,7 @@ from utk.console import PROGRAM, console
 from utk.options import Group, command
 
 COMMANDS = (
-    *("init", "validate", "plan", "run", "eval"),
+    *("init", "validate", "plan", "run", "eval", "reproduce"),
     *("diff", "submit", "list", "get", "status", "wait", "logs", "events", "goodput"),
     *("stop", "resume", "restart", "cancel", "delete"),
     *("diagnose", "doctor", "explain", "version", "completion", "help"),

@@ -140,7 +140,7 @@ def _configure(
             endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
             region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
         ),
-        resume="latest" if resume_uid else "none",
+        resume="latest" if resume_uid else job.spec.resume.from_ or "none",
         chaos=chaos,
         ray=RayNode(object_store_bytes=_object_store_bytes(), directory=str(folder / "ray")),
         spec=job.spec,

@@ -50,6 +50,7 @@ def run_config(order: Order) -> RunConfig:
         ray=RayNode(object_store_bytes=max(LEAST_OBJECT_STORE, share)),
         spec=order.spec,
         plan=order.plan.dump(),
+        image=order.runtime.image or "",
     )
 
 

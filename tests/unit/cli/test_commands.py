@@ -82,6 +82,8 @@ def test_every_code_has_an_exit_code_that_is_documented() -> None:
         ("plan", "x.yaml", "--nproc", "many"),
         ("run", "x.yaml"),
         ("list", "--color", "pink"),
+        ("reproduce",),
+        ("reproduce", "name", "--attempt", "0"),
         ("checkpoints", "ls"),
         ("checkpoints", "ls", "name", "--uri", "file:///x"),
     ],

@@ -15,10 +15,12 @@ from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.protocol import RunConfig
 from ultrathink_store import EpochTaken, JobStore, StorageSettings, layout, open_job, probe
 from ultrathink_store.job import utc_now
+from ultrathink_store.lineage import LINEAGE
 from ultrathink_store.records import CheckpointRef, End, Epoch, Outcome, Start
 from ultrathink_store.sweep import remove_all
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import verdict
+from ultrathink_trainer.supervisor.lineage import lineage_of
 from ultrathink_trainer.supervisor.verdict import RESTARTED_AT
 
 log = logging.getLogger("ultrathink.supervisor")
@@ -89,6 +91,7 @@ class LedgerThread:
 
     def __init__(self, config: RunConfig, post: Callable[[object], None]) -> None:
         self._config, self._post = config, post
+        self._lineage = lineage_of(config).dump()
         self._work: queue.SimpleQueue[Callable[[], object | None] | None] = queue.SimpleQueue()
         self._job: JobStore | None = None
         self._began = False
@@ -190,7 +193,7 @@ class LedgerThread:
         assert self._job is not None, "opened first"
         since = memory_since(self._job.epochs(), order.cause, number)
         answered = {RESTARTED_AT: order.restarted_at} if order.restarted_at else {}
-        return {**order.detail, MEMORY_SINCE: since, **answered}
+        return {**order.detail, MEMORY_SINCE: since, **answered, LINEAGE: self._lineage}
 
     def _end(self, number: int, end: End, stacks: dict[str, dict[str, str]]) -> ev.EpochEnded:
         assert self._job is not None, "opened first"

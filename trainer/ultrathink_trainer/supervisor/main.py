@@ -15,6 +15,7 @@ from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Problem
 from ultrathink_api.protocol import Command, RunConfig
 from ultrathink_store.job import utc_now
+from ultrathink_store.lineage import without_lineage
 from ultrathink_trainer.runtime import processes, raynode
 from ultrathink_trainer.runtime.client import read_token
 from ultrathink_trainer.supervisor import events as ev
@@ -258,7 +259,7 @@ class Supervisor:
         log.info("attempt %s starts from %s", start.epoch, start.parent or "nothing")
         nodes = {order.first_rank[j.worker]: j.node for j in self._joined.values() if j.worker in order.first_rank}
         self._observer.started(start, time.monotonic(), nodes)
-        dumped = start.model_dump(mode="json", by_alias=True, exclude_none=True)
+        dumped = without_lineage(start).dump()
         for worker, first in order.first_rank.items():
             self._gate.order(
                 worker,

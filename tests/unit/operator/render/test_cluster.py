@@ -110,6 +110,11 @@ def test_the_configuration_names_job_head_storage_and_plan() -> None:
     assert found.plan["worldSize"] == 2
 
 
+def test_the_configuration_names_the_image_of_its_pods() -> None:
+    image = "registry.example/trainer@sha256:" + "0" * 64
+    assert run_config({"image": image}).image == image
+
+
 def test_the_jobs_own_bucket_goes_before_the_runtimes() -> None:
     assert run_config(checkpoint={"uri": "s3://mine/deep/"}).storage.uri == "s3://mine/deep/"
 

@@ -11,6 +11,7 @@ from ultrathink_api.causes import Cause
 from ultrathink_api.errors import Refused
 from ultrathink_api.protocol import RunConfig
 from ultrathink_store import JobStore
+from ultrathink_store.lineage import lineage, without_lineage
 from ultrathink_store.records import Start
 from ultrathink_trainer.supervisor import events as ev
 from ultrathink_trainer.supervisor import ledger
@@ -69,10 +70,18 @@ def test_an_attempt_whose_answer_was_lost_with_the_store_is_not_somebody_elses(
     assert isinstance(taken, ev.EpochTaken) and taken.start.epoch == 3
 
 
+def test_every_attempt_says_what_it_is_made_from(begin: Callable[[], Ledger]) -> None:
+    mine = begin()
+    first, second = (lineage(mine.take(number).start) for number in (1, 2))
+    assert first == second and first is not None
+    assert first.spec["training"] == config().spec.training.dump()
+    assert first.versions["ultrathink"]
+
+
 def test_a_restart_after_a_rollback_says_all_that_the_next_attempt_needs(begin: Callable[[], Ledger]) -> None:
     mine, asked = begin(), "2026-01-02T00:00:00Z"
     mine.take(1)
     mine.take(2, Cause.NAN, detail={"skips": [[4, 8]]})
     start = mine.take(3, Cause.SPEC_CHANGED, detail={"skips": [[4, 8]]}, restarted_at=asked).start
-    assert start.detail == {"skips": [[4, 8]], "memorySince": 2, "restartedAt": asked}
+    assert without_lineage(start).detail == {"skips": [[4, 8]], "memorySince": 2, "restartedAt": asked}
     assert "restartedAt" not in mine.take(4, Cause.RANK_LOST).start.detail
