@@ -13,8 +13,9 @@ from ultrathink_api.job import JobSpec, UltraThinkJob
 from ultrathink_api.loading import dump
 from ultrathink_api.status import TERMINAL, JobStatus, Phase
 from ultrathink_api.validate import check
-from ultrathink_planner import Plan
+from ultrathink_planner import Accelerator, Plan, Remedy
 from ultrathink_planner import plan as make_plan
+from ultrathink_planner import remedies as find_remedies
 
 if TYPE_CHECKING:
     from ultrathink.cluster.connect import Cluster
@@ -138,6 +139,11 @@ class Job:
             return make_plan(spec, None if on_cluster else given(spec.model))
         except Refused as refused:
             raise sources.Located(self.source, *refused.problems) from None
+
+    def remedies(self, accelerator: Accelerator) -> Sequence[Remedy]:
+        """What would make it fit a device that it does not fit, the mildest change of each field; or several
+        together."""
+        return find_remedies(self.spec, accelerator, given(self.spec.model))
 
     def run_local(
         self,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ultrathink_api.errors import Problem
-    from ultrathink_planner import Fit, Plan
+    from ultrathink_planner import Fit, Plan, Remedy
 
 API_VERSION = "utk/v1"
 
@@ -25,10 +25,8 @@ def plan_report(name: str, plan: "Plan") -> dict[str, Any]:
     return report("Plan", name=name, **plan.dump())
 
 
-def fit_report(plan: "Plan", found: "Fit") -> dict[str, Any]:
+def fit_report(found: "Fit", remedies: "Iterable[Remedy]") -> dict[str, Any]:
     """What `utk plan --on` says beside the plan; `fits` is null where it is not known."""
-    from ultrathink_planner import advice
-
     said: dict[str, Any] = {
         "accelerator": found.accelerator.name,
         "fits": found.fits,
@@ -36,4 +34,5 @@ def fit_report(plan: "Plan", found: "Fit") -> dict[str, Any]:
         "bytes": found.bytes,
         "usableBytes": found.usable,
     }
-    return said | ({"advice": advice(plan)} if found.fits is False else {})
+    options = [{"set": one.changes, "bytes": one.fit.bytes} for one in remedies]
+    return said | ({"remedies": options} if found.fits is False else {})

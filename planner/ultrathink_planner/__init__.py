@@ -1,9 +1,10 @@
 """From a spec to a plan: mesh, batch, stages, exact counts and bytes. Pure."""
 
-from ultrathink_planner.fit import Fit, advice, fit
+from ultrathink_planner.fit import Fit, fit
 from ultrathink_planner.hardware import CATALOGUE, Accelerator
 from ultrathink_planner.plan import Batch, CheckpointPlan, MemoryBytes, Mesh, Parameters, Plan, RankMemory, Stage
 from ultrathink_planner.planner import plan
+from ultrathink_planner.remedies import Remedy, remedies
 from ultrathink_planner.resolve import Given
 from ultrathink_planner.shape import DREShape, ModelShape, MoEShape
 
@@ -22,8 +23,9 @@ __all__ = [
     "Parameters",
     "Plan",
     "RankMemory",
+    "Remedy",
     "Stage",
-    "advice",
     "fit",
     "plan",
+    "remedies",
 ]

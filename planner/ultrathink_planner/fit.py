@@ -1,4 +1,4 @@
-"""Whether a plan fits an accelerator's memory, and what would make it fit."""
+"""Whether a plan fits an accelerator's memory."""
 
 from dataclasses import dataclass
 
@@ -40,23 +40,3 @@ def _bytes(plan: Plan, rank: RankMemory) -> int | None:
     setting = Setting(plan.batch, plan.precision, plan.activation_checkpointing, fused=True, skew=SKEW)
     peak = fullest(plan.model, plan.mesh, plan.stages[rank.stage], setting)
     return max(said, rank.memory_bytes.parameters + rank.memory_bytes.optimizer + peak.total)
-
-
-def advice(plan: Plan) -> list[str]:
-    """What would take less memory, the cheapest first; none is promised to be enough."""
-    mesh, said = plan.mesh, []
-    if plan.precision == "fp32":
-        said.append("training.precision: bf16 halves activations and gathered parameters")
-    if not plan.activation_checkpointing:
-        said.append("training.activationCheckpointing: true keeps one tensor a block, for a third more compute")
-    if plan.batch.micro_rows > 1:
-        said.append(f"training.microBatchSequences: {plan.batch.micro_rows // 2 or 1} computes fewer rows at once")
-    if plan.optimizer.name == "adamw":
-        said.append("training.optimizer.name: lion or muon keep one moment instead of two")
-    moe = plan.model.moe
-    if moe is not None and mesh.expert < min(moe.experts, mesh.stage_ranks):
-        said.append(f"parallelism.expert: {mesh.expert * 2} gathers half as many experts at once")
-    if mesh.tensor < 8 and mesh.data > 1:
-        said.append(f"parallelism.tensor: {mesh.tensor * 2} cuts matrices and activations, within a machine")
-    said.append("workers.count: more of them, over which parameters and optimizer state are cut")
-    return said

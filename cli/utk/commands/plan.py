@@ -1,5 +1,6 @@
 """utk plan: what a job will be: mesh, parameters, memory, steps, checkpoints."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from utk.console import console, table
 from utk.options import File, Nproc, Output, Set, follow_ups
 
 if TYPE_CHECKING:
-    from ultrathink_planner import Accelerator, Fit, Plan
+    from ultrathink_planner import Accelerator, Fit, Plan, Remedy
 
 On = Annotated[
     str,
@@ -37,8 +38,15 @@ def main(
     job = Job.from_file(file, sets, nproc=nproc)
     plan = job.plan()
     found = fit(plan, accelerator) if accelerator else None
-    said = plan_report(job.name, plan) | ({"fit": fit_report(plan, found)} if found else {})
-    output.show(shape, said, text=lambda: _text(job.name, plan, found))
+    remedies = job.remedies(accelerator) if accelerator else ()
+    said = plan_report(job.name, plan) | ({"fit": fit_report(found, remedies)} if found else {})
+
+    def text() -> None:
+        _text(job.name, plan)
+        if found:
+            _fit(plan, found, remedies)
+
+    output.show(shape, said, text=text)
     if shape == "text":
         console.next(*follow_ups(file, "run --local", "submit"))
 
@@ -54,7 +62,7 @@ def _accelerator(name: str) -> "Accelerator":
     return CATALOGUE[name.lower()]
 
 
-def _text(name: str, plan: "Plan", found: "Fit | None") -> None:
+def _text(name: str, plan: "Plan") -> None:
     batch, model = plan.batch, plan.model
     experts = f" · {model.moe.experts} experts, top {model.moe.top_k}" if model.moe else ""
     every = [f"{plan.checkpoint.interval_steps} steps"] if plan.checkpoint.interval_steps else []
@@ -73,13 +81,6 @@ def _text(name: str, plan: "Plan", found: "Fit | None") -> None:
     for label, fact in facts:
         console.print(f"{console.paint(label.ljust(10), 'bold', console.out)}  {fact}")
     console.print()
-    _memory(plan)
-    if found:
-        console.print()
-        _fit(plan, found)
-
-
-def _memory(plan: "Plan") -> None:
     rows = [("STAGE", "LAYERS", "PARAMETERS", "GRADIENTS", "OPTIMIZER", "ACTIVATIONS", "BUFFERS", "FULLEST")]
     for stage, rank in zip(plan.stages, plan.per_rank, strict=True):
         held = rank.memory_bytes
@@ -91,9 +92,8 @@ def _memory(plan: "Plan") -> None:
         console.print(line)
 
 
-def _fit(plan: "Plan", found: "Fit") -> None:
-    from ultrathink_planner import advice
-
+def _fit(plan: "Plan", found: "Fit", remedies: "Sequence[Remedy]") -> None:
+    console.print()
     title = found.accelerator.title
     if found.bytes is None:
         console.print(f"Whether it fits {title} is not known: {plan.engine} keeps its own buffers")
@@ -102,9 +102,14 @@ def _fit(plan: "Plan", found: "Fit") -> None:
     if found.fits:
         console.print(f"{console.paint('Fits', 'green', console.out)} {title}: {room}")
         return
-    console.print(f"{console.paint('Does not fit', 'red', console.out)} {title}: {room}. What takes less:")
-    for line in advice(plan):
-        console.print(f"  {line}")
+    console.print(f"{console.paint('Does not fit', 'red', console.out)} {title}: {room}")
+    if not remedies:
+        console.print("Nothing that was tried would: neither other settings nor more workers")
+        return
+    console.print("What would, planned with all else as it is:")
+    for one in remedies:
+        flags = " ".join(f"--set {field}={str(value).lower()}" for field, value in one.changes.items())
+        console.print(f"  {flags}  # {size(one.fit.bytes or 0)}")
 
 
 def count(number: int) -> str:
