@@ -1,8 +1,9 @@
 """UltraThinkRuntime: what a platform admin writes, so that a job need not speak of pods."""
 
-from typing import Final, Literal
+import re
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ultrathink_api import GROUP_VERSION
 from ultrathink_api.base import Section, setting
@@ -11,6 +12,9 @@ from ultrathink_api.sections.workers import QUANTITY, CpuQuantity
 
 KIND: Final = "UltraThinkRuntime"
 PLURAL = "ultrathinkruntimes"
+MOUNT_PATH = "^/mnt(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$"
+"""One folder for what is not the image's own: no volume can hide a part of it."""
+NCCL_NAME = re.compile("(?!NCCL_)[A-Z][A-Z0-9_]{0,63}")
 
 
 class ClusterSpec(Section):
@@ -59,6 +63,26 @@ class TolerationSpec(Section):
     toleration_seconds: int | None = setting(
         "Seconds a NoExecute taint is lived with. Default: for ever.", effect="newCluster", ge=0
     )
+
+
+class VolumeSpec(Section):
+    """A volume that the pods of a job share, such as one of NFS, Lustre or a cloud's file service."""
+
+    claim_name: str = setting(
+        "PersistentVolumeClaim of this namespace. No default.",
+        effect="newCluster",
+        default=...,
+        min_length=1,
+        max_length=253,
+    )
+    mount_path: str = setting(
+        "Where head and workers see it: a folder below /mnt, such as /mnt/corpora. No default.",
+        effect="newCluster",
+        default=...,
+        pattern=MOUNT_PATH,
+        max_length=255,
+    )
+    read_only: bool = setting("Whether jobs may only read it. Default: false.", effect="newCluster", default=False)
 
 
 class PodsSpec(Section):
@@ -110,6 +134,34 @@ class PodsSpec(Section):
         default=(),
         max_length=32,
     )
+    volumes: tuple[VolumeSpec, ...] = setting(
+        "Volumes that all pods of a job share: file:// data and checkpoints may lie there. Default: none.",
+        effect="newCluster",
+        default=(),
+        max_length=16,
+    )
+    devices: dict[str, Annotated[int, Field(ge=1, le=1_024)]] = setting(
+        "Other devices that a worker gets, by the name of their resource, such as rdma/hca: 8. Default: none.",
+        effect="newCluster",
+        default=dict,
+        max_length=8,
+    )
+    nccl: dict[str, str] = setting(
+        "Settings of NCCL, without NCCL_ before the name, such as IB_HCA: mlx5. Default: NCCL's own.",
+        effect="newCluster",
+        default=dict,
+        max_length=32,
+    )
+
+    @model_validator(mode="after")
+    def _no_pod_is_refused_for_them(self) -> Self:
+        paths = [volume.mount_path for volume in self.volumes]
+        if len(set(paths)) < len(paths):
+            raise ValueError("two of volumes have the same mountPath")
+        unfit = [name for name in self.nccl if not NCCL_NAME.fullmatch(name)]
+        if unfit:
+            raise ValueError(f"nccl.{unfit[0]}: write the name as NCCL does, without NCCL_, such as SOCKET_IFNAME")
+        return self
 
 
 class RuntimeSpec(Section):

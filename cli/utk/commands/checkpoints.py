@@ -1,6 +1,7 @@
 """utk checkpoints: what a job has saved, and whether every byte of it is right. Needs no cluster with --uri."""
 
 import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -201,7 +202,20 @@ def _place(name: str, uri: str, namespace: str, context: str, kubeconfig: str) -
     from ultrathink.cluster import connect, jobs
 
     cluster = connect.connect(namespace=namespace, context=context, kubeconfig=kubeconfig)
-    return jobs.checkpoint_place(jobs.get(cluster, name))
+    place = jobs.checkpoint_place(jobs.get(cluster, name))
+    _refuse_unmounted(place)
+    return place
+
+
+def _refuse_unmounted(place: str) -> None:
+    """No checkpoints, and a volume that is not mounted here, must not look alike: the folder of all jobs tells."""
+    if place.startswith("file://") and not Path(place.removeprefix("file://")).parents[1].is_dir():
+        raise Refused.of(
+            "UTK0302",
+            field=place,
+            message="it lies on a volume of the cluster, and there is no such folder here",
+            fix="mount the volume at the same path, or mount it elsewhere and name that: --uri file:///path/to/runs",
+        )
 
 
 def _table(items: list[dict[str, Any]], place: str, *, wide: bool) -> None:

@@ -3,12 +3,13 @@
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import PurePosixPath
 
 from ultrathink_api import GROUP_VERSION
 from ultrathink_api.base import slim
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import KIND, JobSpec
-from ultrathink_api.runtime import RuntimeSpec
+from ultrathink_api.runtime import RuntimeSpec, VolumeSpec
 from ultrathink_api.status import MeshStatus, ParametersStatus, PlanStatus, RuntimeStatus
 from ultrathink_api.validate import check
 from ultrathink_operator.actions import Finding, Said
@@ -17,6 +18,7 @@ from ultrathink_operator.render.order import Order, fingerprint
 from ultrathink_planner import Plan, plan
 
 DEFAULT_RUNTIME = "default"
+FILE = "file://"
 PLANS_KEPT = 2048
 """A plan takes a millisecond and every pass asks for it; with its spec it takes 11 KB."""
 
@@ -57,7 +59,7 @@ def admit(seen: Observed) -> tuple[Admitted | None, Finding]:
     if isinstance(found, Said):
         return None, Finding(conditions=(valid, found), status=shown)
     runtime, used = found
-    refusal = _storage(spec, runtime) or _data(made)
+    refusal = _storage(spec, runtime) or _data(made, runtime)
     if refusal:
         return None, Finding(conditions=(valid, refusal), status=shown)
     admitted = Said("Admitted", "True", "RuntimeFound", f"runtime {used.name}")
@@ -118,21 +120,36 @@ def _storage(spec: JobSpec, runtime: RuntimeSpec) -> Said | None:
         return Said(
             "Admitted", "False", "NoStorage", f"UTK0520 spec.checkpoint.uri: no place for checkpoints (fix: {fix})"
         )
-    if place.startswith("file:"):
-        fix = "use a bucket, such as s3://runs"
-        message = f"UTK0128 spec.checkpoint.uri: {place} would lie in a pod and end with it (fix: {fix})"
-        return Said("Admitted", "False", "NoStorage", message)
+    if place.startswith(FILE):
+        volume = _volume(place, runtime)
+        fix = "use a bucket, such as s3://runs, or a folder of a volume in pods.volumes of the runtime"
+        if volume is None:
+            message = f"UTK0128 spec.checkpoint.uri: {place} would lie in a pod and end with it (fix: {fix})"
+            return Said("Admitted", "False", "NoStorage", message)
+        if volume.read_only:
+            message = (
+                f"UTK0128 spec.checkpoint.uri: {place} lies on {volume.mount_path}, which is read-only (fix: {fix})"
+            )
+            return Said("Admitted", "False", "NoStorage", message)
     return None
 
 
-def _data(made: Plan) -> Said | None:
-    """No volume of a cluster is mounted into the pods, so a path would be one of the image."""
+def _data(made: Plan, runtime: RuntimeSpec) -> Said | None:
+    """Where no volume of the runtime is mounted, a path would be one of the image."""
     for source in made.data:
-        if source.uri.startswith("file:"):
-            fix = "copy the shards to a bucket that the runtime's credentials may read, such as s3://corpora/web"
+        if source.uri.startswith(FILE) and _volume(source.uri, runtime) is None:
+            fix = "copy the shards to a bucket that the runtime may read, or to a volume in pods.volumes of the runtime"
             message = f"UTK0216 spec.data: {source.uri} is not there in a pod (fix: {fix})"
             return Said("Admitted", "False", "NoData", message)
     return None
+
+
+def _volume(uri: str, runtime: RuntimeSpec) -> VolumeSpec | None:
+    """The volume that a file URI lies on: of nested ones the innermost."""
+    folder = PurePosixPath(uri.removeprefix(FILE))
+    found = [volume for volume in runtime.pods.volumes if folder.is_relative_to(volume.mount_path)]
+    outside = ".." in folder.parts
+    return None if outside else max(found, key=lambda volume: len(volume.mount_path), default=None)
 
 
 def _shown(made: Plan) -> PlanStatus:

@@ -111,6 +111,7 @@ def _environment(order: Order, role: str) -> list[Manifest]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": f"{TOKENS_DIRECTORY}/{RAY_TOKEN}",
         "RAY_gcs_rpc_server_reconnect_timeout_s": RAY_RECONNECT_S,
+        **{f"NCCL_{name}": value for name, value in order.runtime.pods.nccl.items()},
     }
     own = {NODE_ENV: "metadata.name", HOST_ENV: "spec.nodeName", POD_IP_ENV: "status.podIP"}
     return [
@@ -134,10 +135,11 @@ def _resources(order: Order, role: str) -> Manifest:
         both = role == names.HEAD
         cpus = quantity.total(cpus, own[0]) if both else own[0]
         memory = quantity.total_bytes(memory, own[1]) if both else own[1]
-    gpus: Manifest = {}
-    if trains(order, role) and workers.gpus:
-        gpus = {pods.gpu_resource: str(workers.gpus)}
-    return {"requests": {"cpu": cpus, "memory": memory, **gpus}, "limits": {"memory": memory, **gpus}}
+    devices: Manifest = {}
+    if trains(order, role):
+        devices = {name: str(count) for name, count in pods.devices.items()}
+        devices |= {pods.gpu_resource: str(workers.gpus)} if workers.gpus else {}
+    return {"requests": {"cpu": cpus, "memory": memory, **devices}, "limits": {"memory": memory, **devices}}
 
 
 def _volumes(order: Order) -> list[Manifest]:
@@ -151,7 +153,11 @@ def _volumes(order: Order) -> list[Manifest]:
     secret = order.runtime.storage.secret_name
     if secret:
         volumes.append({"name": "storage", "secret": {"secretName": secret, "defaultMode": SECRET_MODE}})
-    return volumes
+    shared = [
+        {"name": f"shared-{place}", "persistentVolumeClaim": {"claimName": volume.claim_name}}
+        for place, volume in enumerate(order.runtime.pods.volumes)
+    ]
+    return [*volumes, *shared]
 
 
 def _mounts(order: Order) -> list[Manifest]:
@@ -163,4 +169,8 @@ def _mounts(order: Order) -> list[Manifest]:
     ]
     if order.runtime.storage.secret_name:
         mounts.append({"name": "storage", "mountPath": STORAGE_DIRECTORY, "readOnly": True})
-    return mounts
+    shared = [
+        {"name": f"shared-{place}", "mountPath": volume.mount_path, "readOnly": volume.read_only}
+        for place, volume in enumerate(order.runtime.pods.volumes)
+    ]
+    return [*mounts, *shared]

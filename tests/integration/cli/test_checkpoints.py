@@ -52,3 +52,15 @@ def test_a_bucket_that_is_not_there_is_not_found(
     submit(stage, job_file, "s3://no-such-bucket")
     said = kubectl.here("checkpoints", "verify", "quickstart", "-o", "json")
     assert (said.code, said.json["errors"][0]["code"]) == (3, "UTK0302"), said
+
+
+def test_a_volume_of_the_cluster_that_is_not_mounted_here_is_said_as_such(
+    kubectl: "Utk", stage: "Stage", job_file: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    submit(stage, job_file, f"file://{runs}")
+    said = kubectl.here("checkpoints", "ls", "quickstart", "-o", "json")
+    assert (said.code, said.json["errors"][0]["code"]) == (3, "UTK0302"), said
+    runs.mkdir()
+    said = kubectl.here("checkpoints", "ls", "quickstart", "-o", "json")
+    assert (said.code, said.json["items"]) == (0, []), said

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from ultrathink_api.runtime import RuntimeSpec
 from ultrathink_operator.observe import House
 from ultrathink_operator.policies import admission
@@ -89,6 +91,54 @@ def test_data_in_files_are_refused_since_no_pod_has_them() -> None:
     kind, reason, message = refusal(job(data={"uri": "file:///data/web"}))
     assert (kind, reason) == ("Admitted", "NoData")
     assert message.startswith("UTK0216 spec.data: file:///data/web")
+
+
+SHARED = {"claimName": "all", "mountPath": "/mnt/all"}
+CORPORA = {"claimName": "corpora", "mountPath": "/mnt/all/corpora", "readOnly": True}
+
+
+def on_volumes(*volumes: dict[str, Any], **spec: Any) -> Cluster:
+    cluster = job(runtime="shared", **spec)
+    cluster.runtimes = [runtime("shared", image="team/trainer:2", pods={"volumes": list(volumes)})]
+    return cluster
+
+
+def test_data_and_checkpoints_may_lie_on_a_volume_of_the_runtime() -> None:
+    places = {"data": {"uri": "file:///mnt/all/corpora/web"}, "checkpoint": {"uri": "file:///mnt/all/runs"}}
+    admitted, _ = admission.admit(on_volumes(SHARED, CORPORA, **places).seen())
+    assert admitted is not None
+
+
+@pytest.mark.parametrize(
+    "place", ["/mnt/all/corpora/runs", "/mnt/allowed", "/mnt/all/corpora", "/tmp/mnt/all", "/mnt/all/../../tmp"]
+)
+def test_checkpoints_beside_a_volume_or_on_one_to_read_are_refused(place: str) -> None:
+    _, _, message = refusal(on_volumes(SHARED, CORPORA, checkpoint={"uri": f"file://{place}"}))
+    assert message.startswith(("UTK0128", "UTK0123")), message
+
+
+def test_data_beside_a_volume_are_refused() -> None:
+    places = {"data": {"uri": "file:///mnt/all/web"}, "checkpoint": {"uri": "s3://runs"}}
+    assert refusal(on_volumes(CORPORA, **places))[2].startswith("UTK0216")
+
+
+@pytest.mark.parametrize(
+    ("pods", "named"),
+    [
+        ({"volumes": [CORPORA, {**CORPORA, "claimName": "others"}]}, "mountPath"),
+        ({"volumes": [{**CORPORA, "mountPath": "/usr/lib"}]}, "mountPath"),
+        ({"volumes": [{**CORPORA, "mountPath": "/mnt/../usr"}]}, "mountPath"),
+        ({"nccl": {"NCCL_DEBUG": "INFO"}}, "nccl.NCCL_DEBUG"),
+        ({"nccl": {"X=1": "y"}}, "nccl.X=1"),
+        ({"devices": {"rdma/hca": 0}}, "rdma/hca"),
+    ],
+)
+def test_a_runtime_that_no_pod_could_be_made_of_is_named_with_its_field(pods: dict[str, Any], named: str) -> None:
+    cluster = job(runtime="h100")
+    cluster.runtimes = [runtime("h100", image="team/trainer:2", pods=pods)]
+    kind, reason, message = refusal(cluster)
+    assert (kind, reason) == ("Admitted", "RuntimeInvalid")
+    assert named in message
 
 
 def test_a_model_in_a_folder_is_refused_since_no_pod_has_it() -> None:

@@ -120,3 +120,29 @@ def test_the_runtime_chooses_account_nodes_and_tolerations() -> None:
     assert found["serviceAccountName"] == "trainer"
     assert found["nodeSelector"] == {"pool": "gpu"}
     assert found["tolerations"][2:] == [{"key": "gpu", "operator": "Exists"}]
+
+
+def test_the_runtimes_volumes_are_seen_by_head_and_workers_alike() -> None:
+    shared = [
+        {"claimName": "corpora", "mountPath": "/mnt/corpora", "readOnly": True},
+        {"claimName": "runs", "mountPath": "/mnt/runs"},
+    ]
+    for role in ROLES:
+        runtime = {"pods": {"volumes": shared}}
+        claims = {
+            v["name"]: v["persistentVolumeClaim"]["claimName"]
+            for v in spec(role, runtime)["volumes"]
+            if "persistentVolumeClaim" in v
+        }
+        mounts = [m for m in container(role, runtime)["volumeMounts"] if m["name"] in claims]
+        assert [(claims[m["name"]], m["mountPath"], m["readOnly"]) for m in mounts] == [
+            ("corpora", "/mnt/corpora", True),
+            ("runs", "/mnt/runs", False),
+        ]
+
+
+def test_devices_and_nccl_settings_are_the_runtimes() -> None:
+    runtime = {"pods": {"devices": {"rdma/hca": 8}, "nccl": {"IB_HCA": "mlx5"}}}
+    assert container("worker", runtime)["resources"]["limits"]["rdma/hca"] == "8"
+    assert "rdma/hca" not in container("head", runtime)["resources"]["limits"]
+    assert {e["name"]: e.get("value") for e in container("worker", runtime)["env"]}["NCCL_IB_HCA"] == "mlx5"
