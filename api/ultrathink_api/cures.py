@@ -18,6 +18,7 @@ CODES: Mapping[str, str] = {
     "UTK0129": "set moe.normTopK: false, or moe.topK to 2 or more",
     "UTK0154": "leave out the field that is named: the folder says it",
     "UTK0160": "leave spec.runtime out, or ask for the verb use on that UltraThinkRuntime",
+    "UTK0161": "leave the annotation ultrathink.io/submitted-by as it is; utk submit writes it by itself",
     "UTK0202": "set model.vocabulary to at least the number that is named",
     "UTK0203": "keep data and training.seed as they were, or start with resume.from: none",
     "UTK0204": "name another place with --to",

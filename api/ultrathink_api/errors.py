@@ -100,6 +100,7 @@ CODES: dict[str, Code] = {
         Code("UTK0153", "ModelFromUnfit", "model.from cannot be understood"),
         Code("UTK0154", "ModelFromContradicted", "A field contradicts the model that the job starts from"),
         Code("UTK0160", "RuntimeNotPermitted", "Who submits the job may not use the runtime that it names"),
+        Code("UTK0161", "SubmitterForged", "The job says that somebody else has submitted it"),
         Code("UTK0170", "RuleWithoutCase", "A restart rule names no failure"),
         Code("UTK0171", "UserErrorRetried", "A restart rule would retry what is the job's own fault"),
         Code("UTK0172", "LogPatternUnfit", "A log pattern is not of the kind that is matched in linear time"),

@@ -22,6 +22,8 @@ RENDERER_ANNOTATION = f"{API_GROUP}/renderer"
 """Version of the code that rendered a cluster; a newer operator leaves it as it is."""
 DIGEST_ANNOTATION = f"{API_GROUP}/digest"
 """Fingerprint of what a cluster was rendered from."""
+SUBMITTER_ANNOTATION = f"{API_GROUP}/submitted-by"
+"""Who made a job, as the API server knew them: `utk submit` says it, an admission policy lets nobody say another."""
 
 OPERATOR_LABELS: Mapping[str, str] = {
     "app.kubernetes.io/name": "ultrathink",

@@ -142,6 +142,7 @@ class RunConfig(Body):
     spec: JobSpec = Field(description="Spec of the job.")
     plan: dict[str, Any] = Field(description="The plan that was made of it, as the planner dumps it.")
     image: str = Field(default="", description="Image of the pods, as their template names it; empty on a laptop.")
+    submitter: str = Field(default="", description="Who made the job, where the cluster vouches for it.")
 
 
 class Info(Body):

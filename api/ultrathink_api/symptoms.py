@@ -69,7 +69,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "I cannot submit: the cluster does not take it",
         "utk doctor",
         "Way to the cluster, sign-in, rights, installation, admission.",
-        _codes("0160 0501 0502 0503 0504 0505 0506 0510 0511 0512"),
+        _codes("0160 0161 0501 0502 0503 0504 0505 0506 0510 0511 0512"),
     ),
     Symptom(
         "I cannot change or delete my job",

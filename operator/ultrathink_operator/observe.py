@@ -68,6 +68,8 @@ class JobView:
     status: JobStatus
     stored_status: Mapping[str, Any]
     """The status as the API server holds it, to see whether a write would change anything."""
+    submitter: str = ""
+    """Who its annotation says has made it."""
 
     def word(self, section: str, name: str | None = None) -> Any:
         """What the spec says there, whatever else is wrong with it; None where it says nothing."""
@@ -177,6 +179,8 @@ class House:
     """The runtime of a job that names none, in a namespace that has none."""
     denied_ranges: tuple[str, ...] = ()
     """Addresses of the Kubernetes cluster itself that jobs need not reach."""
+    vouches: bool = False
+    """Whether an admission policy sees to it that a job's annotation names who made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +275,7 @@ def job_view(raw: Mapping[str, Any]) -> JobView:
         spec=json.dumps(raw.get("spec") or {}, sort_keys=True, separators=(",", ":")),
         status=status,
         stored_status=stored,
+        submitter=(raw["metadata"].get("annotations") or {}).get(names.SUBMITTER_ANNOTATION, ""),
     )
 
 

@@ -63,6 +63,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         namespace=namespace,
         defaults=_runtime(Path(environment.get("ULTRATHINK_RUNTIME_FILE", "/etc/ultrathink/runtime.yaml"))),
         denied_ranges=_list(environment.get("ULTRATHINK_DENIED_RANGES", "")),
+        vouches=environment.get("ULTRATHINK_ADMISSION_POLICY", "") == "true",
     )
     return Settings(
         namespace=namespace,

@@ -29,6 +29,8 @@ class Lineage(Section):
     """As the operator named it to the pod; empty on a laptop."""
     generation: int = Field(default=0, ge=0)
     cluster: int = Field(default=0, ge=0)
+    submitter: str = Field(default="", max_length=1024)
+    """Who made the job, where the cluster vouches for it."""
     versions: dict[str, str] = Field(default_factory=dict)
 
 

@@ -51,7 +51,7 @@ def difference(cluster: Cluster, raw: Raw) -> Difference:
     except Refused as error:
         if live is None or any(problem.code != IMMUTABLE for problem in error.problems):
             raise
-        new, refused = _over(live, raw), error.problems
+        new, refused = _over(live, jobs.signed(raw, jobs.submitter(live))), error.problems
     started = bool(((live or {}).get("status") or {}).get("startedAt"))
     return Difference(live is not None, started, tuple(changes(live or {}, new)), refused)
 

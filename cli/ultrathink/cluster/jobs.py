@@ -13,6 +13,7 @@ from ultrathink.cluster.translate import asking, not_found, silent, unwatched
 from ultrathink_api import GROUP_VERSION, names
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import PLURAL
+from ultrathink_api.names import SUBMITTER_ANNOTATION
 from ultrathink_api.status import TERMINAL
 from ultrathink_store import layout
 
@@ -24,6 +25,8 @@ POLL_SECONDS = 1.0
 """One small GET a second cannot lose an event, and costs an API server less than a watch that is reopened."""
 PATIENCE_SECONDS = 300.0
 """An API server may be away so long while somebody waits; then waiting is given up."""
+
+_WHO, _WHO_KIND = "/apis/authentication.k8s.io/v1/selfsubjectreviews", "SelfSubjectReview"
 
 Raw = dict[str, Any]
 
@@ -40,8 +43,9 @@ class Submitted:
 
 def submit(cluster: Cluster, raw: Raw, *, dry_run: bool = False) -> Submitted:
     """Server-side apply as our own field manager: the same job twice is one job, and others' fields stay theirs."""
-    metadata = raw["metadata"]
-    namespace, name = namespace_of(cluster, raw), metadata["name"]
+    namespace, name = namespace_of(cluster, raw), raw["metadata"]["name"]
+    before = find(cluster, namespace, name)
+    metadata = signed(raw, submitter(before) if before else _myself(cluster))["metadata"]
     kept = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)}
     body = {
         "apiVersion": raw["apiVersion"],
@@ -49,7 +53,6 @@ def submit(cluster: Cluster, raw: Raw, *, dry_run: bool = False) -> Submitted:
         "metadata": {"name": name, "namespace": namespace, **kept},
         "spec": raw["spec"],
     }
-    before = find(cluster, namespace, name)
     query = {"fieldManager": FIELD_MANAGER, "force": "false", "fieldValidation": "Strict"}
     if dry_run:
         query["dryRun"] = "All"
@@ -60,6 +63,33 @@ def submit(cluster: Cluster, raw: Raw, *, dry_run: bool = False) -> Submitted:
         same = all(_said(before, part) == _said(after, part) for part in ("spec", "labels", "annotations"))
         action = "unchanged" if same else "configured"
     return Submitted(action, after, namespace, dry_run)
+
+
+def submitter(raw: Raw) -> str:
+    """Who made a job, as it says itself; empty where it does not."""
+    return str((raw["metadata"].get("annotations") or {}).get(SUBMITTER_ANNOTATION) or "")
+
+
+def signed(raw: Raw, who: str) -> Raw:
+    """The job as a file says it, with who made it: that stays, whoever writes to it later."""
+    if not who:
+        return raw
+    metadata = raw["metadata"]
+    return {
+        **raw,
+        "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), SUBMITTER_ANNOTATION: who}},
+    }
+
+
+def _myself(cluster: Cluster) -> str:
+    """Whom the API server takes us for."""
+    from kubernetes.client import ApiException
+
+    try:
+        answer = cluster.request("POST", _WHO, None, {"apiVersion": "authentication.k8s.io/v1", "kind": _WHO_KIND})
+    except ApiException:  # who may not ask that submits all the same, and goes unnamed
+        return ""
+    return str(answer["status"]["userInfo"].get("username") or "")
 
 
 def namespace_of(cluster: Cluster, raw: Raw) -> str:

@@ -44,6 +44,7 @@ class Admitted:
             plan=self.plan,
             runtime=self.runtime,
             house=seen.house,
+            submitter=seen.job.submitter if seen.house.vouches else "",
         )
 
 

@@ -51,6 +51,7 @@ def run_config(order: Order) -> RunConfig:
         spec=order.spec,
         plan=order.plan.dump(),
         image=order.runtime.image or "",
+        submitter=order.submitter,
     )
 
 

@@ -31,6 +31,8 @@ class Order:
     plan: Plan
     runtime: RuntimeSpec
     house: House
+    submitter: str = ""
+    """Who made the job, where the cluster vouches for it; nothing that a cluster is rendered from."""
 
     @property
     def cluster(self) -> str:

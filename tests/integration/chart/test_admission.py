@@ -120,7 +120,9 @@ def binding(name: str, role: Object, subjects: list[Object]) -> Object:
 def effective(place: Guarded) -> None:
     """The API server takes a policy up some time after it was stored."""
     deadline = time.monotonic() + DEADLINE_S
-    while place.create(a_set(place, hostNetwork=True), place.operator).ok or place.create(a_job("no"), AUTHOR).ok:
+    forged = {**a_job(), "metadata": {"name": "forged", "annotations": {"ultrathink.io/submitted-by": "nobody"}}}
+    wrong = ((a_set(place, hostNetwork=True), place.operator), (a_job("no"), AUTHOR), (forged, AUTHOR))
+    while any(place.create(thing, by).ok for thing, by in wrong):
         assert time.monotonic() < deadline, "the policies did not take effect"
         time.sleep(0.1)
 
@@ -190,6 +192,24 @@ def test_a_job_cannot_change_over_to_a_runtime_either_and_keeps_the_one_it_has(g
     assert guarded(*patch, finalizer, by=guarded.operator).ok, "the operator names no runtime itself"
     guarded.must(*patch, '{"metadata": {"finalizers": []}}')
     guarded.must("delete", *where, "utj", "held")
+
+
+def test_a_job_names_who_made_it_or_nobody_and_that_stays(guarded: Guarded) -> None:
+    def by(who: str, name: str = "named") -> Object:
+        return {**a_job(), "metadata": {"name": name, "annotations": {"ultrathink.io/submitted-by": who}}}
+
+    forged = guarded.create(by("boss@example.com"), AUTHOR)
+    for word in ("UTK0161", "boss@example.com", AUTHOR):
+        assert word in forged.said, forged.said
+    where = ("-n", guarded.namespace)
+    guarded.must("create", *where, "-f", "-", stdin=json.dumps(by(AUTHOR)), by=AUTHOR)
+    patch = ("patch", *where, "--type=merge", "utj", "named", "-p")
+    assert guarded(*patch, '{"spec": {"checkpoint": {"graceSeconds": 90}}}').ok, "another user may change the job"
+    for other in ('"boss@example.com"', "null"):
+        change = f'{{"metadata": {{"annotations": {{"ultrathink.io/submitted-by": {other}}}}}}}'
+        for who in (AUTHOR, guarded.operator, ""):
+            assert "UTK0161" in guarded(*patch, change, by=who).said
+    guarded.must("delete", *where, "utj", "named")
 
 
 @pytest.mark.fault("N15", "N24")

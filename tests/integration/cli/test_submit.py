@@ -34,6 +34,23 @@ def test_the_same_file_twice_is_one_job(kubectl: "Utk", stage: "Stage", job_file
     assert (again.code, again.json["action"], again.json["metadata"]["generation"]) == (0, "unchanged", 1), again
 
 
+def test_a_job_says_who_made_it_whoever_submits_it_again(kubectl: "Utk", stage: "Stage", job_file: Path) -> None:
+    def named() -> str | None:
+        job = stage.job("quickstart")
+        assert job is not None
+        said: str | None = (job["metadata"].get("annotations") or {}).get("ultrathink.io/submitted-by")
+        return said
+
+    running = kubectl.start("submit", str(job_file))
+    stage.status("quickstart", phase="Pending")
+    assert running.end().code == 0
+    assert named()
+    stage.annotate("quickstart", **{"ultrathink.io/submitted-by": "somebody before us"})
+    said = kubectl.here("submit", str(job_file), "--set", "restart.budget.max=3", "-o", "json")
+    assert (said.code, said.json["action"], named()) == (0, "configured", "somebody before us"), said
+    assert kubectl.here("diff", str(job_file), "--set", "restart.budget.max=3", "-o", "json").json["changes"] == []
+
+
 def test_a_changed_file_changes_the_job_and_names_us_as_its_manager(
     kubectl: "Utk", stage: "Stage", job_file: Path
 ) -> None:

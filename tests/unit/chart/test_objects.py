@@ -139,9 +139,9 @@ def policies(objects: Objects) -> list[str]:
     return sorted(o["metadata"]["name"] for o in objects if o["kind"].startswith("ValidatingAdmissionPolicy"))
 
 
-def test_both_policies_are_bound_where_jobs_are_watched(render: Render) -> None:
+def test_all_policies_are_bound_where_jobs_are_watched(render: Render) -> None:
     objects = render('watchNamespaces=["team-a", "team-b"]')
-    names = ["home-release-operator-itself", "home-release-operator-runtimes"]
+    names = [f"home-release-operator-{word}" for word in ("itself", "runtimes", "submitters")]
     assert policies(objects) == sorted([*names, *names])
     (binding,) = [
         o for o in objects if o["kind"] == "ValidatingAdmissionPolicyBinding" and o["metadata"]["name"] == names[1]

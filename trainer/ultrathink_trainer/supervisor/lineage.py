@@ -19,6 +19,7 @@ def lineage_of(config: RunConfig) -> Lineage:
         image=config.image,
         generation=config.generation,
         cluster=0 if config.local else config.cluster,
+        submitter=config.submitter,
         versions=_versions(),
     )
 

@@ -1,5 +1,6 @@
 """Whether a job may run: its spec, its runtime, its place for checkpoints."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ultrathink_api.runtime import RuntimeSpec
 from ultrathink_operator.observe import House
 from ultrathink_operator.policies import admission
+from ultrathink_operator.render import config
 from unit.operator.parts.cluster import HOUSE, SPEC, Cluster
 
 
@@ -156,6 +158,18 @@ def test_data_in_a_bucket_are_admitted() -> None:
         ("s3://corpora/web", 3),
         ("s3://corpora/code", 1),
     ]
+
+
+@pytest.mark.parametrize(("vouches", "named"), [(True, "ann"), (False, "")])
+def test_who_made_a_job_is_passed_on_where_a_policy_vouches_for_it(vouches: bool, named: str) -> None:
+    cluster = job()
+    cluster.house = dataclasses.replace(cluster.house, vouches=vouches)
+    cluster.job["metadata"]["annotations"] = {"ultrathink.io/submitted-by": "ann"}
+    admitted, _ = admission.admit(cluster.seen())
+    assert admitted is not None
+    order = admitted.order(cluster.seen(), 1)
+    assert (order.submitter, config.run_config(order).submitter) == (named, named)
+    assert order.digest == dataclasses.replace(order, submitter="").digest, "no cluster is rendered anew for it"
 
 
 def test_an_operator_without_an_image_says_so() -> None:
