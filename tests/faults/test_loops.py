@@ -14,5 +14,5 @@ def test_a_crash_loop_without_a_checkpoint_ends_as_no_progress(run: Run) -> None
 
 @pytest.mark.fault("F43")
 def test_a_new_checkpoint_gives_the_patience_back(run: Run) -> None:
-    summary = run("kill:0@2", "kill:1@3", "kill:0@10", "kill:1@11").summary()
+    summary = run("kill:0@2", "kill:1@3", "kill:0@20", "kill:1@21").summary()
     assert (summary["phase"], summary["attempts"]) == ("Succeeded", 5)

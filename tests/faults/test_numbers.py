@@ -28,7 +28,9 @@ def test_more_of_them_are_rolled_back_around_their_data(run: Run, undisturbed: L
     made = run("nan@10", "nan@11", "nan@12")
     summary = made.summary()
     second = made.named("attempt")[1]
-    assert (summary["phase"], second["cause"], second["resumedFrom"]) == ("Succeeded", "NaN", 8)
+    assert (summary["phase"], second["cause"]) == ("Succeeded", "NaN")
+    saved = [event["step"] for event in made.named("checkpoint") if event["attempt"] == 1]
+    assert second["resumedFrom"] == max(saved) < 10
     losses = {step["step"]: step["loss"] for step in made.named("step") if step["attempt"] == 2}
     whole = {step["step"]: step["loss"] for step in undisturbed.named("step")}
     assert losses[9] == whole[9], "what was good is done again as it was"

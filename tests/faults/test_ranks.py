@@ -17,7 +17,7 @@ Keep = Callable[[Mapping[str, float]], None]
 
 @pytest.mark.fault("F37")
 def test_a_killed_rank_is_forked_again_and_changes_no_loss(run: Run, undisturbed: LocalRun, recovery: Keep) -> None:
-    made = run("kill:1@12")
+    made = run("kill:1@20")
     summary = made.summary()
     second = made.named("attempt")[1]
     assert (summary["phase"], second["cause"], second["resumedFrom"] > 0) == ("Succeeded", "RankLost", True)

@@ -32,7 +32,7 @@ def test_all_wall_time_is_accounted_for(undisturbed: LocalRun) -> None:
 
 
 def test_a_killed_rank_costs_steps_and_changes_no_loss(start: Start, undisturbed: LocalRun) -> None:
-    run = start(chaos=["kill:1@12"])
+    run = start(chaos=["kill:1@20"])
     summary = run.summary()
     assert (summary["phase"], summary["attempts"]) == ("Succeeded", 2)
     second = run.named("attempt")[1]
