@@ -37,6 +37,7 @@ CODES: Mapping[str, str] = {
     "UTK0225": "train a shape that a family has; the message says what the nearest one cannot say",
     "UTK0226": "name a folder with config.json and safetensors, as save_pretrained writes it",
     "UTK0227": "start from it with utk run --local; on a cluster say model.preset or the sizes of a model",
+    "UTK0230": "bring the data back as they were, or leave data.fingerprint out and train on what is there",
     "UTK0228": "put the model back, or start another job from this one",
     "UTK0301": "pip install 'ultrathink[cli]'",
     "UTK0302": "create the bucket, or correct the URI or the endpoint; of a file:// place name a folder",

@@ -137,6 +137,7 @@ CODES: dict[str, Code] = {
         Code("UTK0225", "FamilyCannotExpress", "No family can say what this model is"),
         Code("UTK0226", "ModelFilesUnfit", "The folder holds no model in Hugging Face's layout"),
         Code("UTK0227", "ModelFolderOnCluster", "A cluster cannot read a model from a folder"),
+        Code("UTK0230", "DataOther", "The data are not those that the job names"),
         Code("UTK0229", "CurriculumUnfit", "A stage of the curriculum does not fit the mixture"),
         Code("UTK0228", "ModelFolderChanged", "The folder holds another model than when the job was planned"),
         Code("UTK0301", "StoreLibraryMissing", "The library for this kind of store is not installed"),

@@ -62,7 +62,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "My data are refused",
         "utk data check URI",
         "Token shards, and what they are made from. An attempt that reads a damaged block ends with cause DataError.",
-        _codes("0192 0201 0202 0204 0211 0212 0213 0214 0215 0217 0218 0219 0229"),
+        _codes("0192 0201 0202 0204 0211 0212 0213 0214 0215 0217 0218 0219 0229 0230"),
         {"DataError": "the data cannot be read, or are not what they were"},
     ),
     Symptom(

@@ -53,15 +53,17 @@ def reproduced(uri: str, *, uid: str = "", attempt: int = 1, settings: StorageSe
     written = _written(job, chosen, found)
     notes = [*_plan_notes(written.spec, found), *_run_notes(chosen, epochs, found, where)]
     fingerprint = _data_fingerprint(job)
-    if fingerprint is None:
+    if fingerprint is None and written.spec.data.fingerprint is None:
         notes.append("no checkpoint says which data were read: they are named by their URI alone")
     raw = _plain(written.dump()["spec"])
+    if fingerprint is not None:
+        raw["data"]["fingerprint"] = fingerprint
     rows = chosen.start.detail.get("microBatchSequences")
     if isinstance(rows, int):  # memory was short before it: the same step in smaller pieces
         raw["training"]["microBatchSequences"] = rows
     for word in ASKED_OF_THE_RUN[:2]:
         del raw[word]
-    annotations = _annotations(found, f"{where}/epoch-{attempt}", fingerprint)
+    annotations = _annotations(found, f"{where}/epoch-{attempt}")
     metadata = {"name": written.metadata.name, "annotations": annotations}
     said = {"apiVersion": written.api_version, "kind": written.kind, "metadata": metadata, "spec": raw}
     return Reproduction(said, where, attempt, tuple(notes))
@@ -152,12 +154,11 @@ def _data_fingerprint(job: JobStore) -> str | None:
     return None
 
 
-def _annotations(found: Lineage, start: str, fingerprint: str | None) -> dict[str, str]:
+def _annotations(found: Lineage, start: str) -> dict[str, str]:
     said = {
         "reproduces": start,
         "spec-digest": f"sha256:{found.spec_digest}",
         "plan-digest": found.plan_digest,
-        "data-fingerprint": fingerprint,
         "image": found.image,
         "versions": ", ".join(f"{name} {version}" for name, version in sorted(found.versions.items())),
     }

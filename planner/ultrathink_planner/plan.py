@@ -144,6 +144,7 @@ class Plan(Section):
     curriculum: tuple[DataStage, ...] | None = Field(
         default=None, description="Other weights of them from a row on, in rising order."
     )
+    fingerprint: str | None = Field(default=None, description="What the data must be; none means whatever is there.")
     digest: str = Field(default="", description="Fingerprint of all the above but estimates of memory.")
 
 

@@ -105,6 +105,7 @@ def _build(spec: JobSpec, preset: Preset, shape: ModelShape, mesh: Mesh, batch: 
         ),
         data=tuple(DataSource(uri=uri, weight=weight) for uri, weight in _sources(spec)),
         curriculum=_curriculum(spec, batch) or None,
+        fingerprint=spec.data.fingerprint,
     )
 
 

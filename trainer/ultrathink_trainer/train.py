@@ -35,6 +35,7 @@ def train(run: Run) -> Finish:
         vocabulary=plan.model.vocabulary,
         access=run.access,
         curriculum=plan.curriculum,
+        fingerprint=plan.fingerprint,
     )
     loader = Loader(source, plan.batch.rows, rank=world.at("data"), ranks=world.size("data"))
     feed = Feed(loader, run.clock)

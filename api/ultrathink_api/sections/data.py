@@ -68,6 +68,13 @@ class DataSpec(Section):
         default=(),
         max_length=MOST_STAGES,
     )
+    fingerprint: str | None = setting(
+        "What the data must be, as a checkpoint names them and `utk reproduce` writes it: tokens, weights, row length "
+        "and seed. Other data are refused. Default: whatever is there.",
+        effect="immutable",
+        pattern="^[0-9a-f]{16}$",
+        max_length=16,
+    )
     sequence_length: int | None = setting(
         "Tokens in a row. Default: the preset's. Memory of activations grows with it.",
         effect="immutable",

@@ -6,7 +6,7 @@ from ultrathink.lineage import reproduced
 
 def test_a_reproduced_run_has_the_same_losses(start: Start, undisturbed: LocalRun) -> None:
     made = reproduced(undisturbed.events[-1]["checkpoint"]["uri"])
-    assert made.job["metadata"]["annotations"]["ultrathink.io/data-fingerprint"]
+    assert made.job["spec"]["data"]["fingerprint"], "other data would be refused"
     assert made.notes == ()
     again = start(job=made.job, bare=True)
     assert again.summary()["phase"] == "Succeeded"

@@ -28,8 +28,9 @@ def open_source(
     vocabulary: int,
     access: Access | None = None,
     curriculum: Sequence[DataStage] | None = None,
+    fingerprint: str | None = None,
 ) -> Source:
-    """The rows that a job reads."""
+    """The rows that a job reads, and no others than `fingerprint` is of."""
     parts = [Part(source.uri, source.weight, _field(sources, number)) for number, source in enumerate(sources)]
     source: Source
     if [part.uri for part in parts] == [stories.URI]:
@@ -40,6 +41,14 @@ def open_source(
         changes = [(stage.first_row, stage.weights) for stage in curriculum or ()]
         source = TokenRows(parts, seed=seed, length=length, access=access or default_access(), changes=changes)
     refuse_small_vocabulary(parts, source.vocabulary, vocabulary)
+    if fingerprint not in (None, source.fingerprint):
+        raise Refused.of(
+            "UTK0230",
+            field="spec.data.fingerprint",
+            message=f"the job is for data {fingerprint}, and these are {source.fingerprint}",
+            fix="bring the data back as they were, or leave data.fingerprint out and train on what is there",
+            why="other tokens, weights, sequenceLength or training.seed give other rows",
+        )
     return source
 
 

@@ -77,3 +77,13 @@ def test_a_vocabulary_without_all_words_is_refused() -> None:
     with pytest.raises(Refused) as refused:
         open_source([DataSource(uri="builtin://stories")], seed=0, length=16, vocabulary=100)
     assert (refused.value.problem.code, refused.value.problem.field) == ("UTK0202", "spec.model.vocabulary")
+
+
+def test_other_data_than_the_job_names_are_refused() -> None:
+    stories = [DataSource(uri="builtin://stories")]
+    found = open_source(stories, seed=0, length=16, vocabulary=512).fingerprint
+    assert open_source(stories, seed=0, length=16, vocabulary=512, fingerprint=found).fingerprint == found
+    with pytest.raises(Refused) as refused:
+        open_source(stories, seed=1, length=16, vocabulary=512, fingerprint=found)
+    assert (refused.value.problem.code, refused.value.problem.field) == ("UTK0230", "spec.data.fingerprint")
+    assert found in refused.value.problem.message
