@@ -1,5 +1,6 @@
 """The public CI's workflows, by actionlint; they cannot run here."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -27,3 +28,9 @@ def test_actionlint_would_complain(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(WORKFLOWS[0].read_text().replace("runs-on:", "run-on:"))
     assert "run-on" in lint(wrong).stdout
+
+
+def test_every_action_is_named_by_its_commit() -> None:
+    used = [line for file in WORKFLOWS for line in file.read_text().splitlines() if "uses:" in line]
+    assert used
+    assert [line for line in used if not re.search(r"@[0-9a-f]{40} # v\d", line)] == []
