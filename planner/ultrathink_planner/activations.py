@@ -15,6 +15,9 @@ PRECISE = 4
 ROTATED = 2
 """Queries and keys; each is turned by a cosine and a sine."""
 
+BRING = "bring"
+"""The step that brings rows back from experts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -136,7 +139,7 @@ def experts(shape: ModelShape, moe: MoEShape, at: Slice) -> list[Step]:
         Step("gate and up of experts", 2 * inner, 2 * inner + landed, local * 2 * moe.intermediate * hidden),
         Step("gate times up of experts", inner, 3 * inner),
         Step("down of experts", 0, landed + inner, local * hidden * moe.intermediate),
-        Step("bring", rows, rows * (2 if at.expert > 1 else 1)),
+        Step(BRING, rows, rows * (2 if at.expert > 1 else 1)),
     ]
     if moe.shared:
         width = moe.shared * moe.intermediate // at.tensor

@@ -4,7 +4,7 @@ activations kept and given back, gradients made and reduced."""
 from dataclasses import dataclass
 from math import prod
 
-from ultrathink_planner.activations import Slice, Step, block, norm
+from ultrathink_planner.activations import BRING, Slice, Step, block, norm
 from ultrathink_planner.layout import BYTES, STACKED, holds
 from ultrathink_planner.parameters import Parameter, parameters
 from ultrathink_planner.plan import Batch, Mesh, RankMemory, Stage
@@ -207,7 +207,9 @@ class _Stage:
             time.activations += self.kept_by(layer)
         if self.stage.head:
             time.activations += self._head_kept()
-            time.look(self._logits(), self._ahead(self.layers[-1]))
+            last = self.layers[-1]
+            came = self.experts.get(last, self.blocks[last])
+            time.look(self._logits(), came.even * self.b if came.ranks > 1 else 0)  # the buffer that it came in is kept
 
     def _head_kept(self) -> int:
         """By the last norm and the loss, whose forward makes the gradients of its input and of the head."""
@@ -226,6 +228,8 @@ class _Stage:
 
     def _backward(self, *, accumulated: bool) -> None:
         time, b = self.time, self.b
+        if self.root.ranks > 1:  # gathered again, and copied out of the buffer that it came in
+            time.look(0, self.root.whole * b)
         if self.stage.head:
             half = b if b < self.kept else 0
             time.look(self.head * (self.kept + half) + self.whole_stream, self._ahead(self.layers[-1]))
@@ -248,8 +252,8 @@ class _Stage:
         return self.head * size if self.doubled else 0
 
     def _ahead(self, layer: int) -> int:
-        """A block's parameters, gathered before they are needed."""
-        group = self.experts.get(layer) or self.blocks[layer]
+        """A block's own parameters, gathered before they are needed; its experts' come later."""
+        group = self.blocks[layer]
         return group.even * self.b if group.ranks > 1 else 0
 
     def _block_backward(self, layer: int, *, accumulated: bool) -> None:
@@ -258,9 +262,20 @@ class _Stage:
         before = self.blocks[layer - 1].even * b if layer - 1 in self.layers and own.ranks > 1 else 0
         gathered = (own.even + stacked.even) * b
         time.activations -= self.kept_by(layer)
+        if self.setting.recompute and stacked.ranks > 1:
+            self._again(layer, gathered + stacked.even * b)
         self._through(layer, gathered + before)
         for group in (stacked, own):
             self._reduce(group, made=group.whole * b, elsewhere=before, accumulated=accumulated)
+
+    def _again(self, layer: int, buffers: int) -> None:
+        """Forward of a block a second time, where its experts' answers come back, with the buffer that their
+        parameters came in: in forward torch keeps it until the next is gathered."""
+        held = 0
+        for step in self.steps(layer):
+            if step.name == BRING:
+                self.time.look(held + step.kept + step.backward, buffers)
+            held += step.kept
 
     def _through(self, layer: int, buffers: int) -> None:
         """Backward of a block, operation by operation."""
