@@ -32,7 +32,7 @@ class Asked:
 
 
 class Guarded:
-    """A namespace under both policies, in which anybody can be impersonated."""
+    """A namespace under all policies, in which anybody can be impersonated."""
 
     def __init__(self, kubectl: Path, kubeconfig: Path, namespace: str, release: str) -> None:
         self.namespace, self.release = namespace, release
