@@ -18,6 +18,8 @@ from ultrathink_trainer.runtime import stacks
 from ultrathink_trainer.runtime.owntime import OwnTime
 
 STUCK, STEP = 1, 2
+STILL = 10
+"""Looks at processes, one after the other, that find all of them asleep."""
 
 
 @pytest.mark.fault("F38")
@@ -50,10 +52,19 @@ def who_is_blamed(folder: Path, ranks: int) -> int | None:
     until = time.monotonic() + DEADLINE_SECONDS / 3
     named = None
     while named is None and time.monotonic() < until:
+        wait_until_still([pid for rank, pid in pids.items() if rank != STUCK], until)
         for rank in pids:
             os.truncate(stacks.file_of(str(folder), 1, rank), 0)
         named = stacks.blame(stacks.take(str(folder), 1, pids))
     return named
+
+
+def wait_until_still(pids: list[int], until: float) -> None:
+    """As they are when a hang is found: CPython writes the stacks of threads that run at its own peril."""
+    seen_still = 0
+    while seen_still < STILL and time.monotonic() < until:
+        time.sleep(0.05)
+        seen_still = seen_still + 1 if all(stacks.state_of(pid) == "S" for pid in pids) else 0
 
 
 def test_what_a_rank_computes_by_itself_is_told_from_its_waiting() -> None:

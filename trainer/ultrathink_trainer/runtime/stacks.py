@@ -30,7 +30,8 @@ def answer_with_stacks(directory: str, epoch: int, rank: int) -> None:
     """Let SIGUSR1 make this process write the stacks of all its threads; works also inside a collective."""
     path = file_of(directory, epoch, rank)
     path.parent.mkdir(parents=True, exist_ok=True)
-    faulthandler.register(signal.SIGUSR1, file=path.open("w"), all_threads=True)
+    path.write_text("")
+    faulthandler.register(signal.SIGUSR1, file=path.open("a"), all_threads=True)  # who empties it asks anew
 
 
 def take(directory: str, epoch: int, pids: Mapping[int, int]) -> dict[str, dict[str, Any]]:
