@@ -17,8 +17,8 @@ from ultrathink_store.records import Unreadable
 
 AGAIN = "-again"
 """Behind the name: under the old one it would be the old job."""
-ASKED_OF_THE_RUN = ("suspend", "cancel", "restartedAt", "resume")
-"""What was said to the job as it ran, and where it started, which is said anew."""
+ASKED_OF_THE_RUN = ("suspend", "cancel", "restartedAt")
+"""What was said to the job as it ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,12 @@ def reproduced(uri: str, *, uid: str = "", attempt: int = 1, settings: StorageSe
     fingerprint = _data_fingerprint(job)
     if fingerprint is None and written.spec.data.fingerprint is None:
         notes.append("no checkpoint says which data were read: they are named by their URI alone")
-    raw = _plain(written.dump()["spec"])
+    raw = _plain(_unasked(written.dump()["spec"]))
     if fingerprint is not None:
         raw["data"]["fingerprint"] = fingerprint
     rows = chosen.start.detail.get("microBatchSequences")
     if isinstance(rows, int):  # memory was short before it: the same step in smaller pieces
         raw["training"]["microBatchSequences"] = rows
-    for word in ASKED_OF_THE_RUN[:2]:
-        del raw[word]
     annotations = _annotations(found, f"{where}/epoch-{attempt}")
     metadata = {"name": written.metadata.name, "annotations": annotations}
     said = {"apiVersion": written.api_version, "kind": written.kind, "metadata": metadata, "spec": raw}
@@ -104,7 +102,7 @@ def _lineage(where: str, epoch: Epoch) -> Lineage | None:
 
 def _written(job: JobStore, epoch: Epoch, found: Lineage) -> UltraThinkJob:
     """The job, as this version reads it. Raises Refused with what it no longer takes."""
-    spec = {name: value for name, value in found.spec.items() if name not in ASKED_OF_THE_RUN}
+    spec = _unasked(found.spec)
     parent = epoch.start.parent
     spec["resume"] = {"from": parent.uri if parent else "none"}
     name = job.store.uri.rpartition("/")[2][: MAX_NAME - len(AGAIN)].rstrip("-.") + AGAIN
@@ -163,6 +161,10 @@ def _annotations(found: Lineage, start: str) -> dict[str, str]:
         "versions": ", ".join(f"{name} {version}" for name, version in sorted(found.versions.items())),
     }
     return {f"{API_GROUP}/{name}": value for name, value in said.items() if value}
+
+
+def _unasked(spec: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in spec.items() if name not in ASKED_OF_THE_RUN}
 
 
 def _plain(spec: dict[str, Any]) -> dict[str, Any]:

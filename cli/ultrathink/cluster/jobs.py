@@ -13,7 +13,6 @@ from ultrathink.cluster.translate import asking, not_found, silent, unwatched
 from ultrathink_api import GROUP_VERSION, names
 from ultrathink_api.errors import Problem, Refused
 from ultrathink_api.job import PLURAL
-from ultrathink_api.names import SUBMITTER_ANNOTATION
 from ultrathink_api.status import TERMINAL
 from ultrathink_store import layout
 
@@ -67,7 +66,7 @@ def submit(cluster: Cluster, raw: Raw, *, dry_run: bool = False) -> Submitted:
 
 def submitter(raw: Raw) -> str:
     """Who made a job, as it says itself; empty where it does not."""
-    return str((raw["metadata"].get("annotations") or {}).get(SUBMITTER_ANNOTATION) or "")
+    return str((raw["metadata"].get("annotations") or {}).get(names.SUBMITTER_ANNOTATION) or "")
 
 
 def signed(raw: Raw, who: str) -> Raw:
@@ -77,7 +76,7 @@ def signed(raw: Raw, who: str) -> Raw:
     metadata = raw["metadata"]
     return {
         **raw,
-        "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), SUBMITTER_ANNOTATION: who}},
+        "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), names.SUBMITTER_ANNOTATION: who}},
     }
 
 

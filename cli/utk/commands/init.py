@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ultrathink_api.errors import Refused
+from utk import files
 from utk.console import console
 
 SCHEMA_FILE = "ultrathinkjob.schema.json"
@@ -58,27 +59,10 @@ def main(
         console.print(text.rstrip("\n"))
         return
     path = Path(output)
-    _write(path, text, force)
+    files.create(path, text, over=force, fix=f"{files.ANOTHER}, or say --force")
     _write_schema(path.with_name(SCHEMA_FILE))
     console.done(f"{output} written, with {SCHEMA_FILE} for your editor")
     console.next(f"utk plan {output}", f"utk run --local {output}", f"utk submit {output}")
-
-
-def _write(path: Path, text: str, force: bool) -> None:
-    try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise Refused.of(
-            "UTK0607", field=str(path), message=f"{path} exists already", fix="name another with -o, or say --force"
-        ) from None
-    except OSError as error:
-        raise Refused.of(
-            "UTK0602",
-            field=str(path),
-            message=f"{path} cannot be written: {error.strerror}",
-            fix="name another with -o",
-        ) from None
 
 
 def _write_schema(path: Path) -> None:

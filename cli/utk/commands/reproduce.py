@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ultrathink_api.errors import Refused
+from utk import files
 from utk import output as shapes
 from utk.console import clean, console
 from utk.options import Context, Kubeconfig, Namespace
@@ -47,7 +47,7 @@ def main(
     if output in SHAPES or output == STDOUT:
         shapes.show(output if output in SHAPES else "yaml", made.job, text=lambda: None)
     else:
-        _write(Path(output), dump(made.job))
+        files.create(Path(output), dump(made.job))
         console.done(f"{clean(output)} written from attempt {made.attempt} of {clean(made.run)}")
     for note in made.notes:
         console.say(f"note: {clean(note)}")
@@ -63,20 +63,3 @@ def _place(what: str, namespace: str, context: str, kubeconfig: str) -> tuple[st
 
     raw = jobs.get(connect.connect(namespace=namespace, context=context, kubeconfig=kubeconfig), what)
     return jobs.checkpoint_place(raw), raw["metadata"]["uid"]
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise Refused.of(
-            "UTK0607", field=str(path), message=f"{path} exists already", fix="name another with -o"
-        ) from None
-    except OSError as error:
-        raise Refused.of(
-            "UTK0602",
-            field=str(path),
-            message=f"{path} cannot be written: {error.strerror}",
-            fix="name another with -o",
-        ) from None
