@@ -6,12 +6,10 @@ import json
 import pytest
 from e2e.house import ELSEWHERE, JOBS, House
 from e2e.jobs import START_S, Job, quickstart
-from e2e.test_external import RESTRICTED
-from e2e.waiting import wait_for
+from e2e.pods import said_by
 
 from ultrathink_api.protocol import CONTROL_PORT, DASHBOARD_PORT, RAY_PORT, STORE_PORT
 
-PROBE_S = 180.0
 STEPS = 5_000
 """More than it comes to: the job is deleted once it was probed."""
 INSIDE_ONLY = {DASHBOARD_PORT}
@@ -44,22 +42,6 @@ def test_a_pod_of_another_namespace_reaches_no_port_of_a_job(house: House) -> No
 
 def probe(house: House, *addresses: str) -> list[bool]:
     """Which of them a pod in a namespace without jobs can connect to."""
-    container = {
-        "name": "main",
-        "image": house.trainer,
-        "command": ["python", "-c", PROBE, *addresses],
-        "securityContext": RESTRICTED,
-    }
-    spec = {"restartPolicy": "Never", "automountServiceAccountToken": False, "containers": [container]}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": spec}
-    kubernetes = house.kubernetes
-    kubernetes.kubectl("apply", "-n", ELSEWHERE, "-f", "-", stdin=json.dumps(pod))
-    try:
-
-        def ended() -> bool:
-            return (kubernetes.get("pod", "probe", "-n", ELSEWHERE) or {})["status"].get("phase") == "Succeeded"
-
-        wait_for("the probe", ended, PROBE_S, lambda: kubernetes.kubectl("describe", "pod", "probe", "-n", ELSEWHERE))
-        return list(json.loads(kubernetes.kubectl("logs", "-n", ELSEWHERE, "probe")))
-    finally:
-        kubernetes.kubectl("delete", "pod", "probe", "-n", ELSEWHERE, "--wait=false")
+    return list(
+        json.loads(said_by(house.kubernetes, ELSEWHERE, "probe", house.trainer, "python", "-c", PROBE, *addresses))
+    )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from integration.cli.parts.kubelet import Kubelet
     from integration.cli.parts.stage import Stage
     from testbed.apiserver import ControlPlane
+    from testbed.s3 import S3Server
 
 EXAMPLE = Path(__file__).parents[3] / "manifests" / "examples" / "quickstart.yaml"
 
@@ -52,6 +53,19 @@ def kubectl(installed: "ControlPlane", namespace: str, tmp_path: Path) -> Utk:
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
     return Utk(tmp_path, {"KUBECONFIG": str(path)})
+
+
+@pytest.fixture
+def credentials(s3_server: "S3Server", kubectl: Utk) -> dict[str, str]:
+    """The bucket's, as a user exports them."""
+    said = {
+        "AWS_ENDPOINT_URL": s3_server.endpoint,
+        "AWS_ACCESS_KEY_ID": s3_server.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
+        "AWS_REGION": "us-east-1",
+    }
+    kubectl.environ |= said
+    return said
 
 
 @pytest.fixture

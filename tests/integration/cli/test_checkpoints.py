@@ -3,23 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 import yaml
 
 if TYPE_CHECKING:
     from integration.cli.parts.command import Utk
     from integration.cli.parts.stage import Stage
-    from testbed.s3 import S3Server
-
-
-@pytest.fixture
-def credentials(s3_server: "S3Server", kubectl: "Utk") -> None:
-    kubectl.environ |= {
-        "AWS_ENDPOINT_URL": s3_server.endpoint,
-        "AWS_ACCESS_KEY_ID": s3_server.access_key,
-        "AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
-        "AWS_REGION": "us-east-1",
-    }
 
 
 def submit(stage: "Stage", job_file: Path, uri: str) -> None:
@@ -29,7 +17,7 @@ def submit(stage: "Stage", job_file: Path, uri: str) -> None:
 
 
 def test_a_job_that_has_saved_nothing_has_an_empty_list(
-    kubectl: "Utk", stage: "Stage", job_file: Path, s3_bucket: str, credentials: None
+    kubectl: "Utk", stage: "Stage", job_file: Path, s3_bucket: str, credentials: dict[str, str]
 ) -> None:
     submit(stage, job_file, f"s3://{s3_bucket}/runs")
     said = kubectl.here("checkpoints", "ls", "quickstart", "-o", "json")
@@ -38,7 +26,7 @@ def test_a_job_that_has_saved_nothing_has_an_empty_list(
 
 
 def test_wrong_credentials_are_said_as_such(
-    kubectl: "Utk", stage: "Stage", job_file: Path, s3_bucket: str, credentials: None
+    kubectl: "Utk", stage: "Stage", job_file: Path, s3_bucket: str, credentials: dict[str, str]
 ) -> None:
     submit(stage, job_file, f"s3://{s3_bucket}")
     kubectl.environ["AWS_SECRET_ACCESS_KEY"] = "wrong"
@@ -47,7 +35,7 @@ def test_wrong_credentials_are_said_as_such(
 
 
 def test_a_bucket_that_is_not_there_is_not_found(
-    kubectl: "Utk", stage: "Stage", job_file: Path, credentials: None
+    kubectl: "Utk", stage: "Stage", job_file: Path, credentials: dict[str, str]
 ) -> None:
     submit(stage, job_file, "s3://no-such-bucket")
     said = kubectl.here("checkpoints", "verify", "quickstart", "-o", "json")

@@ -12,24 +12,16 @@ from ultrathink_store import open_job
 if TYPE_CHECKING:
     from integration.cli.parts.command import Utk
     from integration.cli.parts.stage import Stage
-    from testbed.s3 import S3Server
 
 
 def test_a_job_of_the_cluster_is_written_again_and_can_be_submitted(
     kubectl: "Utk",
     stage: "Stage",
     job_file: Path,
-    s3_server: "S3Server",
+    credentials: dict[str, str],
     s3_bucket: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    credentials = {
-        "AWS_ENDPOINT_URL": s3_server.endpoint,
-        "AWS_ACCESS_KEY_ID": s3_server.access_key,
-        "AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
-        "AWS_REGION": "us-east-1",
-    }
-    kubectl.environ |= credentials
     for name, value in credentials.items():
         monkeypatch.setenv(name, value)
     place = f"s3://{s3_bucket}/runs"
